@@ -1,0 +1,52 @@
+"""Deep clustering of spectral datacubes, without a window.
+
+``open_cube`` reads a file into a :class:`Cube`, ``segment`` (or the generator ``fit``) clusters it into a
+:class:`Segmentation`, ``load`` opens a saved one. Heavy libraries are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Cube": "cubeseg.cube",
+    "CubeSegError": "cubeseg.errors",
+    "FitConfig": "cubeseg.config",
+    "Segmentation": "cubeseg.segmentation",
+    "SpectralAxis": "cubeseg.axis",
+    "fit": "cubeseg.training",
+    "load": "cubeseg.bundle",
+    "open_cube": "cubeseg.io",
+    "segment": "cubeseg.training",
+}
+
+__all__ = [
+    "Cube",
+    "CubeSegError",
+    "FitConfig",
+    "Segmentation",
+    "SpectralAxis",
+    "fit",
+    "load",
+    "open_cube",
+    "segment",
+]
+
+if TYPE_CHECKING:
+    from cubeseg.axis import SpectralAxis
+    from cubeseg.bundle import load
+    from cubeseg.config import FitConfig
+    from cubeseg.cube import Cube
+    from cubeseg.errors import CubeSegError
+    from cubeseg.io import open_cube
+    from cubeseg.segmentation import Segmentation
+    from cubeseg.training import fit, segment
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(_WHERE[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

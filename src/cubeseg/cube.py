@@ -1,0 +1,273 @@
+"""The datacube: data that stays where it is, with all that is known about it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubeseg.axis import SpectralAxis
+from cubeseg.errors import DataError
+
+__all__ = ["Block", "Cube", "LazyArray", "Noise", "NoiseKind", "Source", "Spatial"]
+
+NoiseKind = Literal["poisson", "gaussian", "unknown"]
+Float32 = NDArray[np.float32]
+
+
+class LazyArray(Protocol):
+    """What a cube's data must offer: NumPy, a memory map, an HDF5 view and Dask all do."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def ndim(self) -> int: ...
+    def __getitem__(self, key: Any) -> Any: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """How the values scatter about the truth.
+
+    Parameters
+    ----------
+    kind : {"poisson", "gaussian", "unknown"}
+        Poisson: the values are counts. Gaussian: `variance` holds the variance of every value, or is
+        None where only the kind is known. Unknown: to be found from the data.
+    variance : LazyArray, shape (bands, y, x), optional
+        Variance, in the square of the data's unit.
+    inverse : bool
+        The array holds inverse variances (MaNGA's IVAR); 0 then means "no information".
+    squared : bool
+        False where the array holds standard deviations (JWST's ERR) instead of variances.
+    """
+
+    kind: NoiseKind = "unknown"
+    variance: LazyArray | None = None
+    inverse: bool = False
+    squared: bool = True
+
+    def variance_of(self, key: Any) -> Float32 | None:
+        """Variance of the part of the cube that `key` selects; None where no variance is stored."""
+        if self.variance is None:
+            return None
+        stored = np.asarray(self.variance[key], dtype=np.float32)
+        if not self.squared:
+            stored = np.square(stored)
+        if self.inverse:
+            with np.errstate(divide="ignore"):
+                stored = np.where(stored > 0, 1 / stored, np.inf).astype(np.float32)
+        return stored
+
+
+@dataclass(frozen=True)
+class Spatial:
+    """Where the pixels lie.
+
+    Parameters
+    ----------
+    pixel_size : (float, float)
+        Height and width of a pixel in `unit`.
+    unit : str
+        ``"um"``, ``"mm"``, ``"arcsec"``... or ``"pixel"`` where the file does not say.
+    wcs : str
+        FITS header text of the celestial WCS (two axes); empty where there is none.
+    """
+
+    pixel_size: tuple[float, float] = (1.0, 1.0)
+    unit: str = "pixel"
+    wcs: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a cube came from; enough to open it again in the same way."""
+
+    path: str = ""
+    format: str = "array"
+    dataset: str = ""
+    spectral_axis: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Short name for layers and titles."""
+        return Path(self.path).stem if self.path else "cube"
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the file's size and evenly spaced parts of it (64 of 64 KiB, so at most 4 MiB is read).
+
+        Returns
+        -------
+        str
+            Hexadecimal digest; empty where the cube has no file.
+        """
+        path = Path(self.path)
+        if not self.path or not path.is_file():
+            return ""
+        size, part = path.stat().st_size, 65536
+        digest = hashlib.sha256(str(size).encode())
+        with path.open("rb") as file:
+            for offset in np.linspace(0, max(size - part, 0), 64).astype(int):
+                file.seek(int(offset))
+                digest.update(file.read(part))
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A rectangle of pixels with all its bands.
+
+    `data` has shape (bands, height, width) and float32; `variance` the same or None;
+    `mask` (height, width) is True where the file calls a pixel usable.
+    """
+
+    rows: slice
+    columns: slice
+    data: Float32
+    variance: Float32 | None
+    mask: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Cube:
+    """A spectral datacube.
+
+    Parameters
+    ----------
+    data : LazyArray, shape (bands, y, x)
+        Real numbers; read in parts, never copied whole without being asked.
+    axis : SpectralAxis
+        One value per band.
+    noise : Noise
+    mask : array of bool, shape (y, x), optional
+        True where the file calls the pixel usable; None where it does not say.
+    spatial : Spatial
+    source : Source
+    unit : str
+        Unit of the data ("counts", "K", "erg/s/cm2/Å"...), empty where unknown.
+    metadata : mapping
+        The file's own metadata, kept as found.
+
+    Raises
+    ------
+    DataError
+        If the parts do not fit each other.
+    """
+
+    data: LazyArray
+    axis: SpectralAxis
+    noise: Noise = field(default_factory=Noise)
+    mask: NDArray[np.bool_] | None = None
+    spatial: Spatial = field(default_factory=Spatial)
+    source: Source = field(default_factory=Source)
+    unit: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        name, shape = self.source.path or "this array", tuple(self.data.shape)
+        if len(shape) != 3:
+            raise DataError(f"{name}: a cube has 3 axes (bands, y, x), this has {len(shape)}")
+        if 0 in shape:
+            raise DataError(f"{name}: the cube is empty, its shape is {shape}")
+        if np.dtype(self.data.dtype).kind not in "uifb":
+            raise DataError(f"{name}: a cube holds real numbers, not {self.data.dtype}")
+        if len(self.axis) != shape[0]:
+            raise DataError(f"{name}: {shape[0]} bands but {len(self.axis)} values on the spectral axis")
+        if self.mask is not None and self.mask.shape != shape[1:]:
+            raise DataError(f"{name}: the mask is {self.mask.shape}, the image {shape[1:]}")
+        variance = self.noise.variance
+        if variance is not None and tuple(variance.shape) != shape:
+            raise DataError(f"{name}: the variance is {tuple(variance.shape)}, the data {shape}")
+
+    @property
+    def n_bands(self) -> int:
+        """Number of bands."""
+        return int(self.data.shape[0])
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return int(self.data.shape[1]), int(self.data.shape[2])
+
+    @property
+    def n_pixels(self) -> int:
+        """Number of pixels of the image, masked ones included."""
+        return self.image_shape[0] * self.image_shape[1]
+
+    def block(self, rows: slice, columns: slice) -> Block:
+        """Read one rectangle of pixels with all bands."""
+        key = (slice(None), rows, columns)
+        data = np.asarray(self.data[key], dtype=np.float32)
+        mask = np.ones(data.shape[1:], bool) if self.mask is None else self.mask[rows, columns]
+        return Block(rows, columns, data, self.noise.variance_of(key), mask)
+
+    def blocks(self, max_bytes: int = 64 << 20) -> Iterator[Block]:
+        """Read the whole cube once, rectangle by rectangle, along the chunks of the file.
+
+        Parameters
+        ----------
+        max_bytes : int
+            No block's float32 data is larger, unless a single chunk column is.
+
+        Yields
+        ------
+        Block
+        """
+        height, width = self.image_shape
+        tall, wide = self._chunk()
+        pixels = max(1, max_bytes // (4 * self.n_bands))
+        if pixels < tall * width:
+            rows, columns = min(tall, max(1, pixels // min(wide, width))), max(wide, pixels // tall // wide * wide)
+        else:
+            rows, columns = max(tall, pixels // width // tall * tall), width
+        for top in range(0, height, rows):
+            for left in range(0, width, columns):
+                yield self.block(
+                    slice(top, min(top + rows, height)), slice(left, min(left + columns, width))
+                )
+
+    def spectra(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Float32:
+        """Read the spectra of single pixels, touching only the chunks that hold them.
+
+        Parameters
+        ----------
+        rows, columns : arrays of int, shape (n,)
+
+        Returns
+        -------
+        array of float32, shape (n, bands)
+        """
+        rows, columns = np.asarray(rows, dtype=np.intp), np.asarray(columns, dtype=np.intp)
+        if isinstance(self.data, np.ndarray):
+            return np.ascontiguousarray(self.data[:, rows, columns].T, dtype=np.float32)
+        result = np.empty((rows.size, self.n_bands), np.float32)
+        tall, wide = self._chunk()
+        tiles = (rows // tall) * (self.image_shape[1] // wide + 1) + columns // wide
+        order = np.argsort(tiles, kind="stable")
+        for members in np.split(order, np.flatnonzero(np.diff(tiles[order])) + 1):
+            if not members.size:
+                continue
+            y, x = rows[members], columns[members]
+            top, left = int(y.min()), int(x.min())
+            part = np.asarray(self.data[:, top : int(y.max()) + 1, left : int(x.max()) + 1])
+            result[members] = part[:, y - top, x - left].T
+        return result
+
+    def spectrum(self, row: int, column: int) -> Float32:
+        """Read one pixel's spectrum, shape (bands,)."""
+        return np.asarray(self.data[:, row, column], dtype=np.float32)
+
+    def _chunk(self) -> tuple[int, int]:
+        """Height and width of the pieces in which the file is best read."""
+        chunks = getattr(self.data, "chunks", None)
+        if not chunks:
+            return 1, min(self.image_shape[1], 64)
+        tall, wide = (max(c) if isinstance(c, tuple) else int(c) for c in chunks[1:])
+        return min(tall, self.image_shape[0]), min(wide, self.image_shape[1])

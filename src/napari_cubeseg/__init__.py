@@ -1,0 +1,1 @@
+"""The napari plugin: shows cubeseg objects, turns gestures into cubeseg calls."""
