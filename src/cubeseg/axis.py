@@ -12,9 +12,7 @@ from cubeseg.errors import DataError
 
 __all__ = ["AxisKind", "SpectralAxis", "normalise_unit"]
 
-AxisKind = Literal[
-    "energy", "wavelength", "frequency", "velocity", "wavenumber", "raman_shift", "channel"
-]
+AxisKind = Literal["energy", "wavelength", "frequency", "velocity", "wavenumber", "raman_shift", "channel"]
 
 _UNITS: dict[str, tuple[str, AxisKind]] = {
     "ev": ("eV", "energy"), "kev": ("keV", "energy"), "mev": ("MeV", "energy"),
@@ -100,7 +98,9 @@ class SpectralAxis:
     def __post_init__(self) -> None:
         values = np.asarray(self.values, dtype=np.float64)
         if values.ndim != 1 or values.size == 0:
-            raise DataError(f"the spectral axis must be a vector with one value per band, not of shape {values.shape}")
+            raise DataError(
+                f"the spectral axis must be a vector with one value per band, not of shape {values.shape}"
+            )
         if not np.isfinite(values).all():
             raise DataError("the spectral axis holds values that are not finite")
         steps = np.diff(values)

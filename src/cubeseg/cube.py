@@ -224,14 +224,15 @@ class Cube:
         tall, wide = self._chunk()
         pixels = max(1, max_bytes // (4 * self.n_bands))
         if pixels < tall * width:
-            rows, columns = min(tall, max(1, pixels // min(wide, width))), max(wide, pixels // tall // wide * wide)
+            rows, columns = (
+                min(tall, max(1, pixels // min(wide, width))),
+                max(wide, pixels // tall // wide * wide),
+            )
         else:
             rows, columns = max(tall, pixels // width // tall * tall), width
         for top in range(0, height, rows):
             for left in range(0, width, columns):
-                yield self.block(
-                    slice(top, min(top + rows, height)), slice(left, min(left + columns, width))
-                )
+                yield self.block(slice(top, min(top + rows, height)), slice(left, min(left + columns, width)))
 
     def spectra(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Float32:
         """Read the spectra of single pixels, touching only the chunks that hold them.

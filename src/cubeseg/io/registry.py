@@ -84,9 +84,7 @@ def formats() -> tuple[Format, ...]:
     return tuple(_FORMATS)
 
 
-def open_cube(
-    path: str | Path, *, dataset: str | None = None, spectral_axis: int | None = None
-) -> Cube:
+def open_cube(path: str | Path, *, dataset: str | None = None, spectral_axis: int | None = None) -> Cube:
     """Open a datacube; its data stay in the file.
 
     Parameters

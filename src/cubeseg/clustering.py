@@ -1,0 +1,172 @@
+"""Iterative K-means on latent codes: seeding with restarts, the choice of K, labels that keep their identity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubeseg.errors import ConfigError
+
+__all__ = ["Clustering", "align", "assign", "iterative_kmeans", "kmeans", "simplified_silhouette"]
+
+Float32 = NDArray[np.float32]
+Int32 = NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Clustering:
+    """The outcome of iterative K-means.
+
+    Attributes
+    ----------
+    centroids : array of float32, shape (K, d)
+    spread : float
+        Root mean squared distance of a code from its centroid, per dimension.
+    scores : dict
+        Score of every K that was tried; larger is better.
+    """
+
+    centroids: Float32
+    spread: float
+    scores: dict[int, float]
+
+
+def kmeans(codes: Float32, k: int, seed: int, restarts: int = 10) -> Float32:
+    """Lloyd's K-means with greedy k-means++ seeding (Arthur & Vassilvitskii 2007), the best of several restarts.
+
+    Parameters
+    ----------
+    codes : array, shape (n, d)
+    k : int
+    seed : int
+    restarts : int
+
+    Returns
+    -------
+    array of float32, shape (k, d)
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer distinct codes than `k`.
+    """
+    from sklearn.cluster import KMeans
+
+    if len(codes) < k:
+        raise ConfigError(
+            f"{k} classes were asked for but only {len(codes)} pixels can be used; ask for fewer"
+        )
+    if k == 1:
+        return codes.mean(axis=0, keepdims=True)
+    model = KMeans(k, n_init=restarts, random_state=seed, max_iter=100)
+    return np.asarray(model.fit(codes).cluster_centers_, dtype=np.float32)
+
+
+def distances(codes: Float32, centroids: Float32) -> Float32:
+    """Squared Euclidean distances, shape (n, K)."""
+    squared = (codes**2).sum(1)[:, None] + (centroids**2).sum(1)[None] - 2 * codes @ centroids.T
+    return np.maximum(squared, 0).astype(np.float32)
+
+
+def assign(codes: Float32, centroids: Float32, spread: float) -> tuple[Int32, Float32]:
+    """Nearest centroid and how sure that is.
+
+    Parameters
+    ----------
+    codes : array, shape (n, d)
+    centroids : array, shape (K, d)
+    spread : float
+        Standard deviation inside a class, per dimension.
+
+    Returns
+    -------
+    labels : array of int32, shape (n,)
+        0..K-1.
+    confidence : array of float32, shape (n,)
+        Posterior of the chosen class under equal spherical Gaussians, 1/K to 1.
+    """
+    squared = distances(codes, centroids)
+    labels = squared.argmin(axis=1).astype(np.int32)
+    nearest = squared.min(axis=1, keepdims=True)
+    odds = np.exp(-0.5 * (squared - nearest) / max(spread, 1e-6) ** 2)
+    return labels, (1 / odds.sum(axis=1)).astype(np.float32)
+
+
+def simplified_silhouette(codes: Float32, centroids: Float32) -> float:
+    """Mean of (b - a)/b with distances to the nearest and second nearest centroid (Vendramin et al. 2010), O(n K)."""
+    two = np.sqrt(np.sort(distances(codes, centroids), axis=1)[:, :2])
+    return float(np.mean(1 - two[:, 0] / np.maximum(two[:, 1], 1e-12)))
+
+
+def iterative_kmeans(
+    codes: Float32, candidates: range, seed: int, coreset: int = 10000
+) -> Iterator[tuple[int, float]]:
+    """Cluster for every K of a range on a random subset, keep the best K, finish it on all codes.
+
+    Parameters
+    ----------
+    codes : array, shape (n, d)
+    candidates : range
+        Numbers of classes to try; those above the number of codes are an error.
+    seed : int
+    coreset : int
+        Codes used to compare the candidates.
+
+    Yields
+    ------
+    (k, score)
+        After each candidate.
+
+    Returns
+    -------
+    Clustering
+    """
+    from sklearn.cluster import KMeans
+
+    rng = np.random.default_rng(seed)
+    few = codes if len(codes) <= coreset else codes[rng.choice(len(codes), coreset, replace=False)]
+    scores: dict[int, float] = {}
+    found: dict[int, Float32] = {}
+    for k in candidates:
+        found[k] = kmeans(few, k, seed)
+        scores[k] = simplified_silhouette(few, found[k]) if k > 1 else 0.0
+        yield k, scores[k]
+    best = max(scores, key=lambda k: scores[k])
+    centroids = found[best]
+    if len(few) < len(codes):
+        model = KMeans(best, init=centroids, n_init=1, max_iter=50)
+        centroids = np.asarray(model.fit(codes).cluster_centers_, dtype=np.float32)
+    within = distances(codes, centroids).min(axis=1).mean()
+    return Clustering(centroids, float(np.sqrt(within / codes.shape[1])), scores)
+
+
+def align(new: Int32, old: Int32, n_new: int) -> Int32:
+    """Give new clusters the ids of the old ones that they cover best (Hungarian method).
+
+    Parameters
+    ----------
+    new, old : arrays of int, same shape
+        Labels 0..n_new-1 and 0.. of the same pixels.
+    n_new : int
+
+    Returns
+    -------
+    array of int32, shape (n_new,)
+        The id for each new cluster; clusters without a counterpart get the lowest free ids.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    n_old = int(old.max(initial=-1)) + 1
+    overlap = np.zeros((n_new, max(n_old, 1)), np.int64)
+    np.add.at(overlap, (new.ravel(), old.ravel()), 1)
+    rows, columns = linear_sum_assignment(overlap, maximize=True)
+    ids = np.full(n_new, -1, np.int32)
+    keep = overlap[rows, columns] > 0
+    ids[rows[keep]] = columns[keep]
+    free = iter(sorted(set(range(n_new + n_old)) - set(ids[ids >= 0].tolist())))
+    for cluster in np.flatnonzero(ids < 0):
+        ids[cluster] = next(free)
+    return ids

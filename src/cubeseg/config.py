@@ -1,0 +1,256 @@
+"""Every option of a run, checked once, in one frozen object that is stored with the result."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from cubeseg.errors import ConfigError
+
+__all__ = ["FitConfig", "Ramp", "parse_clusters", "parse_memory"]
+
+Method = Literal["deep", "pca"]
+NoiseChoice = Literal["auto", "poisson", "gaussian"]
+_LATER = {"global": "Deep Global Clustering", "unmix": "unmixing"}
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """A weight that rises linearly from `low` to `high` between two epochs (Bombini et al. 2024, beta(t), gamma(t)).
+
+    Parameters
+    ----------
+    low, high : float
+        Weight before `start` and from `end` on.
+    start, end : float
+        As fractions of the whole training, 0 to 1, so that they hold for any number of epochs.
+    """
+
+    low: float = 0.0
+    high: float = 0.0
+    start: float = 0.0
+    end: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.low < 0 or self.high < 0:
+            raise ConfigError("a loss weight cannot be negative; use 0 to switch the term off")
+        if not 0 <= self.start <= self.end <= 1:
+            raise ConfigError("a ramp needs 0 <= start <= end <= 1 (fractions of the training)")
+
+    def at(self, progress: float) -> float:
+        """Weight at a point of the training (0 = start, 1 = end)."""
+        if progress >= self.end:
+            return self.high
+        if progress <= self.start:
+            return self.low
+        return self.low + (self.high - self.low) * (progress - self.start) / (self.end - self.start)
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Options of :func:`cubeseg.fit`; the defaults are meant to be left alone.
+
+    Parameters
+    ----------
+    method : {"deep", "pca"}
+        "deep": autoencoder + iterative K-means (arXiv 2401.17695). "pca": principal components + K-means, as
+        a quick look and a baseline.
+    clusters : (int, int)
+        Smallest and largest number of classes; equal numbers fix it.
+    epochs : int
+        Passes over the training spectra.
+    seed : int
+        The same seed gives the same labels on the same machine.
+    device : str
+        "auto", "cpu", "cuda" or "mps".
+    noise : {"auto", "poisson", "gaussian"}
+        Likelihood of the reconstruction; "auto" looks at the file and the data.
+    memory : int
+        Peak memory in bytes that the run aims to keep to, whatever the cube's size.
+    network : {"infovae", "ae"}
+        Variational with the MMD term of InfoVAE, or a plain autoencoder.
+    block : {"snn", "dnn"}
+        SELU with alpha dropout, or ReLU with dropout.
+    layers : int
+        Linear layers of the encoder before the two heads; widths halve from one to the next.
+    encoding, latent : int
+        Width of the last encoder layer and dimension of the latent space.
+    dropout : float
+    beta, gamma : Ramp
+        Weights of the MMD term and of the clustering term.
+    combine : {"sum", "product"}
+        Total loss: rec + beta*mmd + gamma*cluster, or (rec + beta*mmd)(1 + gamma*cluster)/(1 + gamma).
+    batch : int
+    learning_rate : float
+    bins : int
+        Spectra with more bands are summed (counts) or averaged down to at most this many.
+    sample : int
+        At most this many spectra are drawn for the training, evenly over the image.
+    """
+
+    method: Method = "deep"
+    clusters: tuple[int, int] = (2, 12)
+    epochs: int = 30
+    seed: int = 0
+    device: str = "auto"
+    noise: NoiseChoice = "auto"
+    memory: int = 1 << 30
+    network: Literal["infovae", "ae"] = "infovae"
+    block: Literal["snn", "dnn"] = "snn"
+    layers: int = 3
+    encoding: int = 32
+    latent: int = 6
+    dropout: float = 0.0
+    beta: Ramp = Ramp(0.0, 0.05, 0.2, 0.5)
+    gamma: Ramp = Ramp(0.0, 0.05, 0.4, 0.7)
+    combine: Literal["sum", "product"] = "sum"
+    batch: int = 256
+    learning_rate: float = 1e-3
+    bins: int = 1024
+    sample: int = 65536
+
+    def __post_init__(self) -> None:
+        if self.method in _LATER:
+            raise ConfigError(
+                f"method '{self.method}' ({_LATER[self.method]}) is not built yet; use deep or pca"
+            )
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name}: '{getattr(self, name)}' is not one of {', '.join(allowed)}")
+        low, high = self.clusters
+        if low < 1:
+            raise ConfigError(f"clusters: at least 1 class is needed, not {low}")
+        if high < low:
+            raise ConfigError(f"clusters: the range {low}:{high} is reversed; write {high}:{low}")
+        if high > 255:
+            raise ConfigError(f"clusters: {high} classes are more than anyone can tell apart; at most 255")
+        for name in ("epochs", "layers", "encoding", "latent", "batch", "bins", "sample"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must not be negative, not {self.seed}")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout must lie in [0, 1), not {self.dropout}")
+        if self.learning_rate <= 0:
+            raise ConfigError(f"learning_rate must be positive, not {self.learning_rate}")
+        if self.memory < 64 << 20:
+            raise ConfigError("memory: less than 64MiB leaves no room to work; try 1GiB")
+
+    @property
+    def cluster_range(self) -> range:
+        """All numbers of classes to be tried."""
+        return range(self.clusters[0], self.clusters[1] + 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; :meth:`from_mapping` reads them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_mapping(cls, options: Mapping[str, Any]) -> FitConfig:
+        """Build from plain values, as TOML and JSON give them.
+
+        Raises
+        ------
+        ConfigError
+            For an unknown option or a value of the wrong kind.
+        """
+        known = {f.name: f for f in fields(cls)}
+        values: dict[str, Any] = {}
+        for name, value in options.items():
+            if name not in known:
+                raise ConfigError(f"unknown option '{name}'; known are {', '.join(sorted(known))}")
+            values[name] = _coerce(name, value, known[name].default)
+        return cls(**values)
+
+    @classmethod
+    def from_toml(cls, path: str | Path, **overrides: Any) -> FitConfig:
+        """Read a TOML file; `overrides` (those that are not None) win over it.
+
+        Raises
+        ------
+        ConfigError
+            If the file is missing, is no TOML, or holds an unknown option.
+        """
+        try:
+            with Path(path).open("rb") as file:
+                options = tomllib.load(file)
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: is not valid TOML ({error})") from error
+        try:
+            return cls.from_mapping(options | {k: v for k, v in overrides.items() if v is not None})
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "method": get_args(Method),
+    "noise": get_args(NoiseChoice),
+    "device": ("auto", "cpu", "cuda", "mps"),
+    "network": ("infovae", "ae"),
+    "block": ("snn", "dnn"),
+    "combine": ("sum", "product"),
+}
+
+
+def _coerce(name: str, value: Any, default: Any) -> Any:
+    if name == "clusters":
+        return parse_clusters(value)
+    if name == "memory":
+        return parse_memory(value)
+    if isinstance(default, Ramp):
+        if isinstance(value, Ramp):
+            return value
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return Ramp(float(value), float(value))
+        if isinstance(value, Mapping) and set(value) <= {f.name for f in fields(Ramp)}:
+            return Ramp(**{k: float(v) for k, v in value.items()})
+        raise ConfigError(f"{name} must be a number or a table with low, high, start and end")
+    wanted = type(default)
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, wanted) or isinstance(value, bool) is not (wanted is bool):
+        raise ConfigError(f"{name} must be of type {wanted.__name__}, not {value!r}")
+    return value
+
+
+def parse_clusters(value: Any) -> tuple[int, int]:
+    """Read ``8``, ``"8"``, ``"4:12"`` or ``(4, 12)``.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of these.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value, value
+    if isinstance(value, (tuple, list)) and len(value) == 2 and all(isinstance(v, int) for v in value):
+        return int(value[0]), int(value[1])
+    match = re.fullmatch(r"\s*(\d+)\s*(?::\s*(\d+)\s*)?", value) if isinstance(value, str) else None
+    if not match:
+        raise ConfigError(f"clusters: '{value}' is neither a number (8) nor a range (4:12)")
+    low = int(match[1])
+    return low, int(match[2]) if match[2] else low
+
+
+def parse_memory(value: Any) -> int:
+    """Read a number of bytes or ``"1GiB"``, ``"800MB"``.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]i?)?B?\s*", str(value), re.IGNORECASE)
+    if not match:
+        raise ConfigError(f"memory: '{value}' is no size; write for example 1GiB or 800MB")
+    unit = (match[2] or "").upper()
+    base = 1024 if unit.endswith("I") else 1000
+    return int(float(match[1]) * base ** " KMGT".index(unit[0] if unit else " "))

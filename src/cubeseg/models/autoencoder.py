@@ -1,0 +1,143 @@
+"""The per-pixel autoencoder of Deep Spectral Clustering and its likelihoods.
+
+Architecture after Bombini et al. (arXiv 2401.17695, MLST 5 035024): an encoder of halving widths, a tanh
+bottleneck, two heads for the mean and the log-variance of the code, a mirrored decoder. Where the
+published code departs from its own references, this follows the references: LeCun-normal initial weights
+for SELU (Klambauer et al. 2017, 1706.02515) and a likelihood that fits the detector's noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Autoencoder", "Codes", "Likelihood", "NetworkSpec", "reconstruction_loss"]
+
+Likelihood = Literal["multinomial", "gaussian"]
+
+
+class Codes(NamedTuple):
+    """Mean and log-variance of the latent code, each of shape (n, latent)."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Everything needed to rebuild the network before its weights are loaded.
+
+    `inputs` and `outputs` are the widths of what goes in and of what is reconstructed.
+    """
+
+    inputs: int
+    outputs: int
+    likelihood: Likelihood
+    block: Literal["snn", "dnn"] = "snn"
+    layers: int = 3
+    encoding: int = 32
+    latent: int = 6
+    dropout: float = 0.0
+
+    def widths(self) -> list[int]:
+        """Hidden widths of the encoder: halving from the input, never below the encoding."""
+        halved = [self.inputs // 2**n for n in range(1, self.layers)]
+        return [w for w in halved if w > self.encoding] + [self.encoding]
+
+
+class Autoencoder(nn.Module):
+    """Encoder to (mean, log-variance), decoder to the parameters of the likelihood.
+
+    For "multinomial" the decoder gives log-probabilities over the bands (the pixel's intensity is free);
+    for "gaussian" the expected values themselves.
+    """
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        widths = spec.widths()
+        self.encoder = nn.Sequential(*_blocks([spec.inputs, *widths], spec), nn.Tanh())
+        self.mean_head = nn.Linear(widths[-1], spec.latent)
+        self.log_variance_head = nn.Linear(widths[-1], spec.latent)
+        mirrored = [spec.latent, *reversed(widths)]
+        self.decoder = nn.Sequential(*_blocks(mirrored, spec), nn.Linear(mirrored[-1], spec.outputs))
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_normal_(
+                    layer.weight, nonlinearity="linear" if spec.block == "snn" else "relu"
+                )
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+        with torch.no_grad():
+            self.log_variance_head.weight.mul_(0.01)
+            self.log_variance_head.bias.fill_(-4.0)
+
+    def start_from(self, mean_output: Tensor) -> None:
+        """Let the untrained decoder give the mean spectrum, so that training starts at the differences."""
+        last = self.decoder[-1]
+        assert isinstance(last, nn.Linear)
+        with torch.no_grad():
+            last.bias.copy_(mean_output)
+            last.weight.mul_(0.1)
+
+    def encode(self, inputs: Tensor) -> Codes:
+        """Codes of the inputs (n, inputs)."""
+        hidden = self.encoder(inputs)
+        return Codes(self.mean_head(hidden), self.log_variance_head(hidden).clamp(-12.0, 4.0))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Log-probabilities (multinomial) or expected values (gaussian) of shape (n, outputs)."""
+        outputs: Tensor = self.decoder(codes)
+        return outputs.log_softmax(dim=1) if self.spec.likelihood == "multinomial" else outputs
+
+    def forward(self, inputs: Tensor, noise: Tensor | None = None) -> tuple[Codes, Tensor, Tensor]:
+        """Encode, sample (where `noise` ~ N(0,1) of shape (n, latent) is given), decode.
+
+        Returns
+        -------
+        codes, sampled code, reconstruction
+        """
+        codes = self.encode(inputs)
+        sampled = codes.mean if noise is None else codes.mean + noise * (0.5 * codes.log_variance).exp()
+        return codes, sampled, self.decode(sampled)
+
+
+def reconstruction_loss(
+    likelihood: Likelihood, reconstruction: Tensor, target: Tensor, weight: Tensor | None = None
+) -> Tensor:
+    """Negative log-likelihood of each pixel up to terms that do not depend on the model.
+
+    Parameters
+    ----------
+    likelihood : {"multinomial", "gaussian"}
+        Multinomial: Kullback-Leibler divergence of the counts from the model times the number of counts,
+        so half the Poisson deviance with free intensity. Gaussian: half the weighted squared residuals.
+    reconstruction : Tensor, shape (n, bands)
+        Log-probabilities or expected values.
+    target : Tensor, shape (n, bands)
+        Counts or values.
+    weight : Tensor, shape (n, bands), optional
+        Inverse variances for "gaussian"; 1 where not given.
+
+    Returns
+    -------
+    Tensor, shape (n,)
+    """
+    if likelihood == "multinomial":
+        total = target.sum(dim=1, keepdim=True).clamp_min(1e-12)
+        return (torch.xlogy(target, target / total) - target * reconstruction).sum(dim=1)
+    squared = (reconstruction - target).square()
+    return 0.5 * (squared if weight is None else squared * weight).sum(dim=1)
+
+
+def _blocks(widths: list[int], spec: NetworkSpec) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True):
+        layers.append(nn.Linear(fan_in, fan_out))
+        layers.append(nn.SELU() if spec.block == "snn" else nn.ReLU())
+        if spec.dropout:
+            layers.append(nn.AlphaDropout(spec.dropout) if spec.block == "snn" else nn.Dropout(spec.dropout))
+    return layers

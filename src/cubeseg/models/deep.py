@@ -1,0 +1,231 @@
+"""Deep Spectral Clustering: an autoencoder whose codes are drawn to global cluster prototypes.
+
+After Bombini et al. (arXiv 2401.17695): reconstruction + beta(t) MMD + gamma(t) clustering, summed or
+multiplied. Unlike the published code, the clustering term has a gradient (a centroid-based soft silhouette),
+and its centroids belong to the whole training set, not to one batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cubeseg.clustering import align, assign, iterative_kmeans
+from cubeseg.config import FitConfig
+from cubeseg.models.autoencoder import Autoencoder, NetworkSpec, reconstruction_loss
+from cubeseg.models.losses import mmd, soft_silhouette_loss
+from cubeseg.preprocess import Preprocessor, Sample
+
+__all__ = ["DeepModel", "pick_device"]
+
+Float32 = NDArray[np.float32]
+
+
+def pick_device(name: str) -> torch.device:
+    """Turn "auto", "cpu", "cuda" or "mps" into a device that is there.
+
+    Raises
+    ------
+    ConfigError
+        If the named device is not available.
+    """
+    from cubeseg.errors import ConfigError
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next(d for d in ("cuda", "mps", "cpu") if there[d])
+    if not there[name]:
+        raise ConfigError(f"device: '{name}' is not available on this machine; use --device auto")
+    return torch.device(name)
+
+
+class DeepModel:
+    """The autoencoder with everything that its training and its use need.
+
+    Parameters
+    ----------
+    preprocessor : Preprocessor
+    config : FitConfig
+    spec : NetworkSpec, optional
+        Of a stored network; made from the configuration where not given.
+    """
+
+    method = "deep"
+
+    def __init__(
+        self, preprocessor: Preprocessor, config: FitConfig, spec: NetworkSpec | None = None
+    ) -> None:
+        self.preprocessor = preprocessor
+        self.config = config
+        self.device = pick_device(config.device)
+        self.epochs = config.epochs
+        torch.manual_seed(config.seed)
+        self.spec = spec or NetworkSpec(
+            preprocessor.n_inputs,
+            preprocessor.n_bins if preprocessor.kind == "counts" else preprocessor.n_inputs,
+            preprocessor.likelihood,
+            config.block,
+            config.layers,
+            config.encoding,
+            config.latent,
+            config.dropout,
+        )
+        self.network = Autoencoder(self.spec).to(self.device)
+        self.prototypes: Tensor | None = None
+        self._previous: NDArray[np.int32] | None = None
+        self._generator = torch.Generator().manual_seed(config.seed)
+        self._loss_unit = 1.0
+
+    def start(self, sample: Sample) -> None:
+        """Set the decoder's first answer to the mean spectrum and fix the unit of the reconstruction loss."""
+        few = self.preprocessor.features(
+            sample.spectra[:4096], None if sample.variance is None else sample.variance[:4096]
+        )
+        if self.spec.likelihood == "multinomial":
+            mean = sample.spectra.sum(axis=0, dtype=np.float64)
+            output = torch.from_numpy(np.log((mean + mean.sum() * 1e-6) / mean.sum()).astype(np.float32))
+        else:
+            output = torch.from_numpy(few.targets.mean(axis=0))
+        self.network.start_from(output.to(self.device))
+        self.network.eval()
+        with torch.no_grad():
+            rec = self._reconstruction(*self._tensors(few.inputs, few.targets, few.weights))[0]
+        self._loss_unit = max(float(rec.mean()), 1e-12)
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """What the training loop optimises."""
+        return list(self.network.parameters())
+
+    def loss(self, spectra: Float32, variance: Float32 | None, progress: float) -> dict[str, Tensor]:
+        """All terms for one batch of binned spectra.
+
+        Parameters
+        ----------
+        spectra, variance : arrays, shape (n, bins)
+        progress : float
+            Point of the training, 0 to 1, for beta(t) and gamma(t).
+
+        Returns
+        -------
+        dict
+            "total" and its terms; "reconstruction" is relative to that of the mean spectrum.
+        """
+        self.network.train()
+        features = self.preprocessor.features(spectra, variance)
+        inputs, targets, weights = self._tensors(features.inputs, features.targets, features.weights)
+        variational = self.config.network == "infovae"
+        rec, codes, sampled = self._reconstruction(inputs, targets, weights, variational)
+        terms = {"reconstruction": rec.mean() / self._loss_unit}
+        total = terms["reconstruction"]
+        beta = self.config.beta.at(progress) if variational else 0.0
+        if beta > 0:
+            prior = torch.randn(256, self.spec.latent, generator=self._generator).to(self.device)
+            terms["mmd"] = mmd(sampled, prior)
+            total = total + beta * terms["mmd"]
+        gamma = self.config.gamma.at(progress)
+        if gamma > 0 and self.prototypes is not None and len(self.prototypes) > 1:
+            terms["clustering"] = soft_silhouette_loss(codes, self.prototypes)
+            if self.config.combine == "product":
+                total = total * (1 + gamma * terms["clustering"]) / (1 + gamma)
+            else:
+                total = total + gamma * terms["clustering"]
+        return {"total": total} | terms
+
+    def recluster(self, codes: Float32) -> NDArray[np.int32]:
+        """Move the global prototypes to where the codes are now; ids follow those of the last call.
+
+        Parameters
+        ----------
+        codes : array, shape (n, latent)
+            Codes of the whole training sample.
+
+        Returns
+        -------
+        array of int32, shape (n,)
+            Labels 0.., for a preview.
+        """
+        steps = iterative_kmeans(codes, self.config.cluster_range, self.config.seed, coreset=3000)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                found = stop.value
+                break
+        labels = assign(codes, found.centroids, found.spread)[0]
+        ids = (
+            np.arange(len(found.centroids), dtype=np.int32)
+            if self._previous is None
+            else align(labels, self._previous, len(found.centroids))
+        )
+        self.prototypes = torch.from_numpy(found.centroids).to(self.device)
+        self._previous = ids[labels]
+        return self._previous
+
+    def encode(self, spectra: Float32, variance: Float32 | None = None) -> tuple[Float32, Float32]:
+        """Codes and reconstruction errors of binned spectra.
+
+        Returns
+        -------
+        codes : array of float32, shape (n, latent)
+        errors : array of float32, shape (n,)
+            Negative log-likelihood per bin above that of a perfect reconstruction.
+        """
+        self.network.eval()
+        codes, errors = [], []
+        with torch.no_grad():
+            for start in range(0, len(spectra), 4096):
+                part = slice(start, start + 4096)
+                features = self.preprocessor.features(
+                    spectra[part], None if variance is None else variance[part]
+                )
+                tensors = self._tensors(features.inputs, features.targets, features.weights)
+                rec, code, _ = self._reconstruction(*tensors)
+                codes.append(code.cpu().numpy())
+                errors.append(rec.cpu().numpy() / self.spec.outputs)
+        if not codes:
+            return np.zeros((0, self.spec.latent), np.float32), np.zeros(0, np.float32)
+        return np.concatenate(codes), np.concatenate(errors)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Weights, by name."""
+        return {name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
+
+    def settings(self) -> dict[str, Any]:
+        """What :meth:`restore` needs beside the arrays."""
+        return {"spec": asdict(self.spec)}
+
+    @classmethod
+    def restore(
+        cls,
+        preprocessor: Preprocessor,
+        config: FitConfig,
+        arrays: dict[str, NDArray[Any]],
+        settings: dict[str, Any],
+    ) -> DeepModel:
+        """Rebuild a trained model from what was stored."""
+        model = cls(preprocessor, config, NetworkSpec(**settings["spec"]))
+        model.network.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+        return model
+
+    def _reconstruction(
+        self, inputs: Tensor, targets: Tensor, weights: Tensor | None, variational: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        noise = None
+        if variational:
+            shape = (inputs.shape[0], self.spec.latent)
+            noise = torch.randn(shape, generator=self._generator).to(self.device)
+        codes, sampled, output = self.network(inputs, noise)
+        return reconstruction_loss(self.spec.likelihood, output, targets, weights), codes.mean, sampled
+
+    def _tensors(
+        self, inputs: Float32, targets: Float32, weights: Float32 | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        def tensor(array: Float32) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self.device)
+
+        return tensor(inputs), tensor(targets), None if weights is None else tensor(weights)

@@ -1,0 +1,71 @@
+"""Loss terms on the latent codes: the prior's and the clusters'."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["mmd", "soft_silhouette_loss"]
+
+
+def mmd(codes: Tensor, prior: Tensor) -> Tensor:
+    """Maximum mean discrepancy between codes and samples of the prior, unbiased.
+
+    A sum of inverse multiquadric kernels over scales around the prior's own mean squared distance 2d, as in
+    WAE (Tolstikhin et al. 2018, 1711.01558), so that the term reacts at any distance; a single Gaussian of
+    fixed width, as in the published code, does not. Used as InfoVAE does (Zhao et al. 2019, 1706.02262).
+
+    Parameters
+    ----------
+    codes, prior : Tensor, shape (n, d) and (m, d)
+
+    Returns
+    -------
+    Tensor, scalar
+    """
+    d = codes.shape[1]
+    n, m = codes.shape[0], prior.shape[0]
+    if n < 2 or m < 2:
+        return codes.sum() * 0.0
+    codes_d, prior_d, cross_d = (_squared(a, b) for a, b in ((codes, codes), (prior, prior), (codes, prior)))
+    total = codes.new_zeros(())
+    for scale in (0.1, 0.3, 1.0, 3.0, 10.0):
+        c = 2.0 * d * scale
+        inside = (c / (c + codes_d)).sum() - n
+        prior_inside = (c / (c + prior_d)).sum() - m
+        total = total + inside / (n * (n - 1)) + prior_inside / (m * (m - 1)) - 2 * (c / (c + cross_d)).mean()
+    return total / 5
+
+
+def soft_silhouette_loss(codes: Tensor, centroids: Tensor, sharpness: float = 8.0) -> Tensor:
+    """(1 - S)/2 with the simplified silhouette S against global centroids, differentiable, O(n K).
+
+    The simplified silhouette takes distances to centroids for mean distances to members (Hruschka et al.
+    2004; Vendramin et al. 2010): s_k = (b_k - a_k)/max(a_k, b_k) with a_k the distance to centroid k and b_k
+    that to the nearest other one. Memberships are a softmax of the distances relative to their own mean
+    (deep k-means, Fard et al. 2018, 1806.10069), so the value does not change when the space is scaled.
+
+    Parameters
+    ----------
+    codes : Tensor, shape (n, d)
+    centroids : Tensor, shape (K, d), K >= 2
+        Not moved by this loss: the caller owns them.
+    sharpness : float
+        Large values approach hard assignment.
+
+    Returns
+    -------
+    Tensor, scalar in [0, 1]
+    """
+    distances = _squared(codes, centroids).clamp_min(1e-12).sqrt()
+    scale = distances.min(dim=1).values.mean().detach().clamp_min(1e-6)
+    memberships = torch.softmax(-sharpness * distances / scale, dim=1)
+    nearest, index = distances.topk(2, dim=1, largest=False)
+    is_first = torch.zeros_like(distances, dtype=torch.bool).scatter_(1, index[:, :1], True)
+    other = torch.where(is_first, nearest[:, 1:2], nearest[:, :1])
+    silhouette = (other - distances) / torch.maximum(other, distances)
+    return 0.5 * (1 - (memberships * silhouette).sum(dim=1).mean())
+
+
+def _squared(a: Tensor, b: Tensor) -> Tensor:
+    return (a.square().sum(1)[:, None] + b.square().sum(1)[None] - 2 * a @ b.T).clamp_min(0.0)

@@ -1,0 +1,236 @@
+"""The result: labels and classes, their spectra, how they came about, and every correction made to them."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubeseg.axis import SpectralAxis
+from cubeseg.config import FitConfig
+from cubeseg.cube import Cube, Source, Spatial
+from cubeseg.errors import ConfigError, DataError
+from cubeseg.statistics import ClassSpectra
+
+__all__ = ["ClassInfo", "Segmentation", "class_colour"]
+
+Int32 = NDArray[np.int32]
+Float32 = NDArray[np.float32]
+
+# Okabe & Ito (2008) and Tol's "muted" and "bright" sets, ordered so that early neighbours differ in lightness too.
+_PALETTE = (
+    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#56b4e9", "#882255", "#999933", "#332288",
+    "#ddcc77", "#44aa99", "#cc6677", "#117733", "#88ccee", "#aa4499", "#aa3377", "#66ccee", "#ccbb44", "#ee6677",
+)  # fmt: skip
+
+
+def class_colour(class_id: int) -> str:
+    """Default colour of a class id (1..), ``"#rrggbb"``; the same id always has the same colour."""
+    if class_id <= len(_PALETTE):
+        return _PALETTE[class_id - 1]
+    hue = (class_id * 0.61803398875) % 1
+    lightness = (0.45, 0.65, 0.8)[class_id % 3]
+    return "#" + "".join(f"{round(255 * c):02x}" for c in colorsys.hls_to_rgb(hue, lightness, 0.65))
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """One class: its id in the label image, and what people call it."""
+
+    id: int
+    name: str
+    colour: str
+    locked: bool = False
+    note: str = ""
+
+
+@dataclass(eq=False)
+class Segmentation:
+    """Labels of a cube and all that belongs to them.
+
+    Parameters
+    ----------
+    labels : array of int32, shape (y, x)
+        0 = masked or unassigned, 1..K the classes.
+    classes : list of ClassInfo
+        Ordered as shown.
+    axis : SpectralAxis
+        Of the class spectra.
+    spectra : ClassSpectra
+        Row k belongs to label k.
+    confidence, reconstruction_error : arrays of float32, shape (y, x)
+        Posterior of the assigned class, 0 to 1; negative log-likelihood per bin. NaN where masked.
+    latent : array of float32, shape (y, x, d)
+        Codes; NaN where masked.
+    config : FitConfig
+    model : object, optional
+        The trained model (``encode``, ``arrays``, ``settings``, ``preprocessor``).
+    centroids : array of float32, shape (K, d)
+        Class centres in the latent space, row k for label k + 1 as first clustered.
+    history : list of dict
+        Losses of every epoch.
+    scores : dict of int to float
+        Score of every number of classes that was tried.
+    spatial, source, unit
+        Of the cube.
+    fingerprint : str
+        Of the cube's file.
+    log : list of dict
+        Every manual operation, in order.
+    """
+
+    labels: Int32
+    classes: list[ClassInfo]
+    axis: SpectralAxis
+    spectra: ClassSpectra
+    confidence: Float32
+    reconstruction_error: Float32
+    latent: Float32
+    config: FitConfig
+    model: Any = None
+    centroids: Float32 = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    spread: float = 1.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    scores: dict[int, float] = field(default_factory=dict)
+    spatial: Spatial = field(default_factory=Spatial)
+    source: Source = field(default_factory=Source)
+    unit: str = ""
+    fingerprint: str = ""
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of classes that own at least one pixel."""
+        return sum(self.pixels(c.id) > 0 for c in self.classes)
+
+    def info(self, class_id: int) -> ClassInfo:
+        """The class of an id.
+
+        Raises
+        ------
+        ConfigError
+            If there is none.
+        """
+        for found in self.classes:
+            if found.id == class_id:
+                return found
+        raise ConfigError(f"there is no class {class_id}; the classes are {[c.id for c in self.classes]}")
+
+    def pixels(self, class_id: int) -> int:
+        """Number of pixels of a class."""
+        return int(self.spectra.n[class_id]) if class_id < len(self.spectra.n) else 0
+
+    def rename(self, class_id: int, name: str) -> None:
+        """Give a class a name; an empty one is refused."""
+        name = " ".join(name.split())
+        if not name:
+            raise ConfigError("a class needs a name")
+        self._replace(class_id, name=name)
+        self.log.append({"operation": "rename", "class": class_id, "name": name})
+
+    def recolour(self, class_id: int, colour: str) -> None:
+        """Give a class a colour, ``"#rrggbb"``."""
+        digits = colour.removeprefix("#")
+        if len(digits) != 6 or any(c not in "0123456789abcdefABCDEF" for c in digits):
+            raise ConfigError(f"'{colour}' is no colour; write it as #rrggbb")
+        self._replace(class_id, colour=f"#{digits.lower()}")
+        self.log.append({"operation": "recolour", "class": class_id, "colour": f"#{digits.lower()}"})
+
+    def changes(self, labels: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Rows and columns where another label image (y, x) differs from this result."""
+        if labels.shape != self.labels.shape:
+            raise DataError(f"the labels are {labels.shape}, the segmentation is {self.labels.shape}")
+        rows, columns = np.nonzero(labels != self.labels)
+        return rows, columns
+
+    def correct(
+        self,
+        rows: NDArray[np.intp],
+        columns: NDArray[np.intp],
+        labels: NDArray[Any],
+        spectra: Float32 | None,
+    ) -> None:
+        """Take over corrected pixels; class spectra follow from those pixels alone.
+
+        Parameters
+        ----------
+        rows, columns, labels : arrays, shape (n,)
+            Where, and the new label of each (0 = unassigned); a label without a class starts one.
+        spectra : array of float32, shape (n, bands), or None
+            What the cube holds there; None where the cube is not at hand, then only pixel counts follow.
+        """
+        new = np.asarray(labels, dtype=np.int32)
+        if new.size and int(new.min()) < 0:
+            raise DataError("labels cannot be negative")
+        old = self.labels[rows, columns]
+        for class_id in np.setdiff1d(new, [0, *(c.id for c in self.classes)]):
+            self.add_class(int(class_id))
+        if spectra is None:
+            self.spectra.grow(int(max(new.max(initial=0), old.max(initial=0))) + 1)
+            np.subtract.at(self.spectra.n, old, 1)
+            np.add.at(self.spectra.n, new, 1)
+        else:
+            self.spectra.move(spectra, old, new)
+        self.labels[rows, columns] = new
+        self.confidence[rows, columns] = 1.0
+        self.log.append({"operation": "paint", "pixels": int(new.size), "labels": np.unique(new).tolist()})
+
+    def add_class(self, class_id: int, name: str = "", colour: str = "") -> ClassInfo:
+        """Start a class with a free id."""
+        made = ClassInfo(class_id, name or f"class {class_id}", colour or class_colour(class_id))
+        self.classes = sorted([*self.classes, made], key=lambda c: c.id)
+        self.spectra.grow(class_id + 1)
+        return made
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row per class: id, name, colour, pixels, share, confidence."""
+        assigned = max(1, int(self.spectra.n[1:].sum()))
+        found = self.labels.ravel()
+        total = np.bincount(found, np.nan_to_num(self.confidence.ravel()), minlength=len(self.spectra.n))
+        return [
+            {
+                "id": c.id,
+                "name": c.name,
+                "colour": c.colour,
+                "pixels": self.pixels(c.id),
+                "share": self.pixels(c.id) / assigned,
+                "confidence": float(total[c.id] / max(1, self.pixels(c.id))),
+            }
+            for c in self.classes
+        ]
+
+    def spectra_at(self, cube: Cube, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Float32:
+        """Spectra (n, bands) of pixels, for :meth:`correct`.
+
+        Raises
+        ------
+        DataError
+            If the cube is not the one that was segmented.
+        """
+        if cube.image_shape != self.labels.shape or cube.n_bands != len(self.axis):
+            raise DataError(
+                f"the cube has {cube.n_bands} bands and {cube.image_shape} pixels, "
+                f"the segmentation {len(self.axis)} and {self.labels.shape}"
+            )
+        return cube.spectra(rows, columns)
+
+    def save(self, path: str | Path) -> None:
+        """Write everything into one HDF5 file (see :mod:`cubeseg.bundle`)."""
+        from cubeseg.bundle import save
+
+        save(self, path)
+
+    def _replace(self, class_id: int, **changes: Any) -> None:
+        self.info(class_id)
+        self.classes = [replace(c, **changes) if c.id == class_id else c for c in self.classes]
+
+
+def classes_from(ids: Sequence[int], names: Mapping[int, str] | None = None) -> list[ClassInfo]:
+    """Fresh classes with default names and colours."""
+    names = names or {}
+    return [ClassInfo(i, names.get(i, f"class {i}"), class_colour(i)) for i in ids]
