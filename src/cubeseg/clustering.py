@@ -1,8 +1,8 @@
-"""Iterative K-means on latent codes: seeding with restarts, the choice of K, labels that keep their identity."""
+"""Iterative K-means on latent codes: seeding, the choice of K, labels that keep their identity."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +35,7 @@ class Clustering:
 
 
 def kmeans(codes: Float32, k: int, seed: int, restarts: int = 10) -> Float32:
-    """Lloyd's K-means with greedy k-means++ seeding (Arthur & Vassilvitskii 2007), the best of several restarts.
+    """Lloyd's K-means, greedy k-means++ seeding (Arthur & Vassilvitskii 2007), best of several restarts.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def kmeans(codes: Float32, k: int, seed: int, restarts: int = 10) -> Float32:
             f"{k} classes were asked for but only {len(codes)} pixels can be used; ask for fewer"
         )
     if k == 1:
-        return codes.mean(axis=0, keepdims=True)
+        return np.asarray(codes.mean(axis=0, keepdims=True), dtype=np.float32)
     model = KMeans(k, n_init=restarts, random_state=seed, max_iter=100)
     return np.asarray(model.fit(codes).cluster_centers_, dtype=np.float32)
 
@@ -68,7 +68,7 @@ def kmeans(codes: Float32, k: int, seed: int, restarts: int = 10) -> Float32:
 def distances(codes: Float32, centroids: Float32) -> Float32:
     """Squared Euclidean distances, shape (n, K)."""
     squared = (codes**2).sum(1)[:, None] + (centroids**2).sum(1)[None] - 2 * codes @ centroids.T
-    return np.maximum(squared, 0).astype(np.float32)
+    return np.asarray(np.maximum(squared, 0), dtype=np.float32)
 
 
 def assign(codes: Float32, centroids: Float32, spread: float) -> tuple[Int32, Float32]:
@@ -96,14 +96,14 @@ def assign(codes: Float32, centroids: Float32, spread: float) -> tuple[Int32, Fl
 
 
 def simplified_silhouette(codes: Float32, centroids: Float32) -> float:
-    """Mean of (b - a)/b with distances to the nearest and second nearest centroid (Vendramin et al. 2010), O(n K)."""
+    """Mean of (b - a)/b, distances to the two nearest centroids (Vendramin et al. 2010), O(n K)."""
     two = np.sqrt(np.sort(distances(codes, centroids), axis=1)[:, :2])
     return float(np.mean(1 - two[:, 0] / np.maximum(two[:, 1], 1e-12)))
 
 
 def iterative_kmeans(
     codes: Float32, candidates: range, seed: int, coreset: int = 10000
-) -> Iterator[tuple[int, float]]:
+) -> Generator[tuple[int, float], None, Clustering]:
     """Cluster for every K of a range on a random subset, keep the best K, finish it on all codes.
 
     Parameters

@@ -20,7 +20,7 @@ _LATER = {"global": "Deep Global Clustering", "unmix": "unmixing"}
 
 @dataclass(frozen=True)
 class Ramp:
-    """A weight that rises linearly from `low` to `high` between two epochs (Bombini et al. 2024, beta(t), gamma(t)).
+    """A weight that rises linearly from `low` to `high` (Bombini et al. 2024, beta(t) and gamma(t)).
 
     Parameters
     ----------

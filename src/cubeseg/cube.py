@@ -24,11 +24,17 @@ class LazyArray(Protocol):
     """What a cube's data must offer: NumPy, a memory map, an HDF5 view and Dask all do."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Bands, y, x."""
+
     @property
-    def dtype(self) -> np.dtype[Any]: ...
+    def dtype(self) -> np.dtype[Any]:
+        """As stored."""
+
     @property
-    def ndim(self) -> int: ...
+    def ndim(self) -> int:
+        """3 for a cube."""
+
     def __getitem__(self, key: Any) -> Any: ...
 
 
@@ -101,7 +107,7 @@ class Source:
         return Path(self.path).stem if self.path else "cube"
 
     def fingerprint(self) -> str:
-        """SHA-256 over the file's size and evenly spaced parts of it (64 of 64 KiB, so at most 4 MiB is read).
+        """SHA-256 over the file's size and 64 evenly spaced parts of 64 KiB each.
 
         Returns
         -------
@@ -185,6 +191,11 @@ class Cube:
         variance = self.noise.variance
         if variance is not None and tuple(variance.shape) != shape:
             raise DataError(f"{name}: the variance is {tuple(variance.shape)}, the data {shape}")
+
+    @property
+    def name(self) -> str:
+        """How messages call this cube: its path, or "this cube"."""
+        return self.source.path or "this cube"
 
     @property
     def n_bands(self) -> int:

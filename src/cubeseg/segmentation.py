@@ -22,11 +22,29 @@ __all__ = ["ClassInfo", "Segmentation", "class_colour"]
 Int32 = NDArray[np.int32]
 Float32 = NDArray[np.float32]
 
-# Okabe & Ito (2008) and Tol's "muted" and "bright" sets, ordered so that early neighbours differ in lightness too.
+# Okabe & Ito (2008), then Tol: ordered so that early neighbours differ in lightness too
 _PALETTE = (
-    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#56b4e9", "#882255", "#999933", "#332288",
-    "#ddcc77", "#44aa99", "#cc6677", "#117733", "#88ccee", "#aa4499", "#aa3377", "#66ccee", "#ccbb44", "#ee6677",
-)  # fmt: skip
+    "#0072b2",
+    "#e69f00",
+    "#009e73",
+    "#cc79a7",
+    "#f0e442",
+    "#d55e00",
+    "#56b4e9",
+    "#882255",
+    "#999933",
+    "#332288",
+    "#ddcc77",
+    "#44aa99",
+    "#cc6677",
+    "#117733",
+    "#88ccee",
+    "#aa4499",
+    "#aa3377",
+    "#66ccee",
+    "#ccbb44",
+    "#ee6677",
+)
 
 
 def class_colour(class_id: int) -> str:

@@ -60,16 +60,16 @@ class ClassSpectra:
         """Standard deviation over the pixels of a class, shape (bands,)."""
         with np.errstate(invalid="ignore", divide="ignore"):
             variance = self.squares[label] / self.finite[label] - self.mean(label) ** 2
-        return np.sqrt(np.maximum(variance, 0))
+        return np.asarray(np.sqrt(np.maximum(variance, 0)))
 
     def grow(self, n_labels: int) -> None:
         """Make room for labels up to n_labels - 1."""
         extra = n_labels - len(self.n)
         if extra > 0:
             self.n = np.pad(self.n, (0, extra))
-            self.total, self.squares, self.finite = (
-                np.pad(a, ((0, extra), (0, 0))) for a in (self.total, self.squares, self.finite)
-            )
+            self.total = np.pad(self.total, ((0, extra), (0, 0)))
+            self.squares = np.pad(self.squares, ((0, extra), (0, 0)))
+            self.finite = np.pad(self.finite, ((0, extra), (0, 0)))
             self.n_labels = n_labels
 
     def copy(self) -> ClassSpectra:

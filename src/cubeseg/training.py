@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,13 @@ from cubeseg.clustering import Clustering, align, assign, iterative_kmeans
 from cubeseg.config import FitConfig
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, CubeSegError, JobError
-from cubeseg.preprocess import Preprocessor, Sample, draw_sample, usable_pixels
+from cubeseg.models import Model, model_class
+from cubeseg.preprocess import usable_pixels
+from cubeseg.sampling import Sample, draw_sample
 from cubeseg.segmentation import Segmentation, classes_from
 from cubeseg.statistics import ClassSpectra
 
-__all__ = ["FitEvent", "Model", "fit", "make_model", "segment"]
+__all__ = ["FitEvent", "fit", "segment"]
 
 Float32 = NDArray[np.float32]
 Int32 = NDArray[np.int32]
@@ -55,40 +57,6 @@ class FitEvent:
     epochs: int = 0
     losses: Mapping[str, float] = field(default_factory=dict)
     labels: Int32 | None = None
-
-
-class Model(Protocol):
-    """What a method must offer; one file in :mod:`cubeseg.models` each.
-
-    Methods that learn by gradient descent (``epochs`` > 0) also have ``parameters()``, ``loss(...)`` and
-    ``recluster(...)``, see :class:`cubeseg.models.deep.DeepModel`.
-    """
-
-    method: str
-    epochs: int
-    preprocessor: Preprocessor
-
-    def start(self, sample: Sample) -> None: ...
-    def encode(self, spectra: Float32, variance: Float32 | None = None) -> tuple[Float32, Float32]: ...
-    def arrays(self) -> dict[str, NDArray[Any]]: ...
-    def settings(self) -> dict[str, Any]: ...
-
-
-def model_class(method: str) -> Any:
-    """The class of a method; its module is imported only now."""
-    if method == "deep":
-        from cubeseg.models.deep import DeepModel
-
-        return DeepModel
-    from cubeseg.models.pca import PCAModel
-
-    return PCAModel
-
-
-def make_model(sample: Sample, config: FitConfig) -> Model:
-    """The untrained model of a configuration."""
-    model: Model = model_class(config.method)(sample.preprocessor, config)
-    return model
 
 
 def segment(cube: Cube, config: FitConfig | None = None, **options: Any) -> Segmentation:
@@ -168,7 +136,7 @@ def _fit(cube: Cube, config: FitConfig) -> Generator[FitEvent, None, Segmentatio
     block_bytes = int(np.clip(config.memory // 16, 4 << 20, 64 << 20))
     sample = yield from _read(cube, config, block_bytes)
     candidates = _candidates(config, len(sample.rows))
-    model = make_model(sample, config)
+    model: Model = model_class(config.method)(sample.preprocessor, config)
     model.start(sample)
     history: list[dict[str, float]] = []
     preview: Int32 | None = None

@@ -1,1 +1,48 @@
-"""Networks and their losses: one file each."""
+"""The methods: one file each, found by name; what they share is the protocol :class:`Model`.
+
+A method that learns by gradient descent (``epochs`` > 0) also offers ``parameters()``, ``loss(...)`` and
+``recluster(...)``, see :class:`cubeseg.models.deep.DeepModel`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubeseg.preprocess import Preprocessor
+from cubeseg.sampling import Sample
+
+__all__ = ["METHODS", "Model", "model_class"]
+
+Float32 = NDArray[np.float32]
+
+METHODS = {"deep": "cubeseg.models.deep:DeepModel", "pca": "cubeseg.models.pca:PCAModel"}
+
+
+class Model(Protocol):
+    """A way from binned spectra to codes that K-means can cluster."""
+
+    method: str
+    epochs: int
+    preprocessor: Preprocessor
+
+    def start(self, sample: Sample) -> None:
+        """Learn what can be learned from the sample at once."""
+
+    def encode(self, spectra: Float32, variance: Float32 | None = None) -> tuple[Float32, Float32]:
+        """Codes (n, d) and reconstruction errors (n,) of binned spectra (n, bins)."""
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All that was learned, by name, for the result file."""
+
+    def settings(self) -> dict[str, Any]:
+        """Plain values that rebuilding needs beside the arrays."""
+
+
+def model_class(method: str) -> Any:
+    """The class of a method; its module, and with it torch, is imported only now."""
+    module, name = METHODS[method].split(":")
+    return getattr(import_module(module), name)

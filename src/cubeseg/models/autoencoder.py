@@ -9,6 +9,7 @@ for SELU (Klambauer et al. 2017, 1706.02515) and a likelihood that fits the dete
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import torch
@@ -135,7 +136,7 @@ def reconstruction_loss(
 
 def _blocks(widths: list[int], spec: NetworkSpec) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True):
+    for fan_in, fan_out in pairwise(widths):
         layers.append(nn.Linear(fan_in, fan_out))
         layers.append(nn.SELU() if spec.block == "snn" else nn.ReLU())
         if spec.dropout:

@@ -19,7 +19,8 @@ from cubeseg.clustering import align, assign, iterative_kmeans
 from cubeseg.config import FitConfig
 from cubeseg.models.autoencoder import Autoencoder, NetworkSpec, reconstruction_loss
 from cubeseg.models.losses import mmd, soft_silhouette_loss
-from cubeseg.preprocess import Preprocessor, Sample
+from cubeseg.preprocess import Preprocessor
+from cubeseg.sampling import Sample
 
 __all__ = ["DeepModel", "pick_device"]
 

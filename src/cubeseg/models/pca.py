@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeseg.config import FitConfig
-from cubeseg.preprocess import Preprocessor, Sample
+from cubeseg.preprocess import Preprocessor
+from cubeseg.sampling import Sample
 
 __all__ = ["PCAModel"]
 

@@ -1,0 +1,229 @@
+"""The result file: one HDF5 file with labels, classes, spectra, model, record; no pickle."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubeseg import __version__
+from cubeseg.axis import SpectralAxis
+from cubeseg.config import FitConfig
+from cubeseg.cube import Source, Spatial
+from cubeseg.errors import CubeSegError, DataError
+from cubeseg.files import written
+from cubeseg.models import model_class
+from cubeseg.preprocess import Preprocessor
+from cubeseg.segmentation import ClassInfo, Segmentation
+from cubeseg.statistics import ClassSpectra
+
+__all__ = ["FORMAT", "VERSION", "is_result", "load", "save"]
+
+FORMAT = "cubeseg-result"
+VERSION = 1
+
+
+def is_result(path: str | Path) -> bool:
+    """Whether a file is one of our result files (a look at its first attribute, nothing else is read)."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return _text(file.attrs.get("format", "")) == FORMAT
+    except OSError:
+        return False
+
+
+def save(result: Segmentation, path: str | Path) -> None:
+    """Write a result file; the target appears whole or not at all.
+
+    Raises
+    ------
+    DataError
+        If it cannot be written.
+    """
+    import h5py
+
+    # made in memory first: HDF5 itself does not recover cleanly from a disk that fills up while it writes
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.attrs.update(
+            format=FORMAT,
+            version=VERSION,
+            cubeseg=__version__,
+            created=datetime.now(UTC).isoformat("T", "seconds"),
+        )
+        for name in ("labels", "confidence", "reconstruction_error", "latent"):
+            file.create_dataset(
+                name, data=getattr(result, name), compression="gzip", compression_opts=1, shuffle=True
+            )
+        file["axis"] = result.axis.values
+        file["axis"].attrs.update(unit=result.axis.unit, kind=result.axis.kind, medium=result.axis.medium)
+        spectra = file.create_group("spectra")
+        for name in ("n", "total", "squares", "finite"):
+            spectra.create_dataset(
+                name, data=getattr(result.spectra, name), compression="gzip", compression_opts=1
+            )
+        file["centroids"] = result.centroids
+        record = {
+            "classes": [asdict(c) for c in result.classes],
+            "config": result.config.to_dict(),
+            "history": result.history,
+            "scores": {str(k): v for k, v in result.scores.items()},
+            "spread": result.spread,
+            "spatial": asdict(result.spatial),
+            "source": asdict(result.source),
+            "unit": result.unit,
+            "fingerprint": result.fingerprint,
+            "log": result.log,
+        }
+        file["record"] = json.dumps(record)
+        if result.model is not None:
+            _save_model(file.create_group("model"), result.model)
+    with written(path) as temporary, temporary.open("wb") as out:
+        out.write(buffer.getbuffer())
+
+
+def load(path: str | Path) -> Segmentation:
+    """Open a result file.
+
+    Raises
+    ------
+    DataError
+        One line: missing, no result file, of a newer version, or damaged.
+    """
+    import h5py
+
+    if not Path(path).is_file():
+        raise DataError(f"{path}: there is no such file")
+    if not is_result(path):
+        raise DataError(f"{path}: is no result of cubeseg; a result is what 'cubeseg segment -o' writes")
+    try:
+        with h5py.File(path, "r") as file:
+            version = int(file.attrs["version"])
+            if version > VERSION:
+                raise DataError(
+                    f"{path}: was written by a newer cubeseg (layout {version}); update napari-cubeseg"
+                )
+            return _load(file)
+    except CubeSegError:
+        raise
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+        raise DataError(f"{path}: the result file is damaged ({_first_line(error)})") from error
+
+
+def _load(file: Any) -> Segmentation:
+    record = json.loads(_text(file["record"][()]))
+    attributes: dict[str, Any] = {name: _text(value) for name, value in file["axis"].attrs.items()}
+    axis = SpectralAxis(file["axis"][()], **attributes)
+    spectra = ClassSpectra(len(axis), len(file["spectra/n"]))
+    for name in ("n", "total", "squares", "finite"):
+        stored = file[f"spectra/{name}"][()]
+        if stored.shape != getattr(spectra, name).shape:
+            raise ValueError(f"spectra/{name} has shape {stored.shape}")
+        setattr(spectra, name, stored)
+    labels = file["labels"][()].astype(np.int32)
+    maps = {
+        name: file[name][()].astype(np.float32) for name in ("confidence", "reconstruction_error", "latent")
+    }
+    if labels.ndim != 2 or any(m.shape[:2] != labels.shape for m in maps.values()):
+        raise ValueError("the label image and the maps differ in shape")
+    source, spatial = record["source"], record["spatial"]
+    config = FitConfig.from_mapping(record["config"])
+    return Segmentation(
+        labels=labels,
+        classes=[ClassInfo(**c) for c in record["classes"]],
+        axis=axis,
+        spectra=spectra,
+        config=config,
+        model=_load_model(file["model"], config) if "model" in file else None,
+        centroids=file["centroids"][()],
+        spread=float(record["spread"]),
+        history=record["history"],
+        scores={int(k): float(v) for k, v in record["scores"].items()},
+        spatial=Spatial(tuple(spatial["pixel_size"]), spatial["unit"], spatial["wcs"]),
+        source=Source(**source),
+        unit=record["unit"],
+        fingerprint=record["fingerprint"],
+        log=record["log"],
+        **maps,
+    )
+
+
+def _save_model(group: Any, model: Any) -> None:
+    prepare = model.preprocessor
+    group.attrs["method"] = model.method
+    group["settings"] = json.dumps(model.settings())
+    group["preprocessor"] = json.dumps(
+        {"kind": prepare.kind, "scale": prepare.scale, "brightness": list(prepare.brightness)}
+    )
+    for name in ("bands", "groups", "centre", "band_noise"):
+        group[f"preprocessing/{name}"] = getattr(prepare, name)
+    for name, array in model.arrays().items():
+        group[f"arrays/{name}"] = array
+
+
+def _load_model(group: Any, config: FitConfig) -> Any:
+    plain = json.loads(_text(group["preprocessor"][()]))
+    prepare = Preprocessor(
+        kind=plain["kind"],
+        scale=plain["scale"],
+        brightness=tuple(plain["brightness"]),
+        **{name: group[f"preprocessing/{name}"][()] for name in ("bands", "groups", "centre", "band_noise")},
+    )
+    arrays: dict[str, NDArray[Any]] = {name: array[()] for name, array in group["arrays"].items()}
+    settings = json.loads(_text(group["settings"][()]))
+    return StoredModel(_text(group.attrs["method"]), prepare, config, arrays, settings)
+
+
+class StoredModel:
+    """A trained model as it lies in the file; the network is rebuilt when it is first used.
+
+    So that opening a result does not cost the seconds that importing torch takes.
+    """
+
+    epochs = 0
+
+    def __init__(
+        self,
+        method: str,
+        preprocessor: Preprocessor,
+        config: FitConfig,
+        arrays: dict[str, NDArray[Any]],
+        settings: dict[str, Any],
+    ) -> None:
+        self.method, self.preprocessor, self._config = method, preprocessor, config
+        self._arrays, self._settings = arrays, settings
+        self._live: Any = None
+
+    def encode(
+        self, spectra: NDArray[np.float32], variance: NDArray[np.float32] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Codes and reconstruction errors of binned spectra (n, bins)."""
+        if self._live is None:
+            model = model_class(self.method)
+            self._live = model.restore(self.preprocessor, self._config, self._arrays, self._settings)
+        codes, errors = self._live.encode(spectra, variance)
+        return codes, errors
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Weights, by name."""
+        return self._arrays
+
+    def settings(self) -> dict[str, Any]:
+        """What rebuilding needs beside the arrays."""
+        return self._settings
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

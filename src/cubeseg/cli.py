@@ -1,0 +1,243 @@
+"""The command ``cubeseg``: the same core without a window."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cubeseg import __version__
+from cubeseg.errors import ConfigError, CubeSegError, DataError, JobError
+
+__all__ = ["main"]
+
+_LATER = {
+    "apply": "the trained model on another cube",
+    "refine": "learning from painted pixels",
+    "replay": "training again from the record",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports wrong usage in one line."""
+
+    def error(self, message: str) -> Any:
+        raise ConfigError(f"{message}; see '{self.prog} --help'")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns
+    -------
+    int
+        0 on success, 2 for bad input, 1 for a failure.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [a for a in arguments if a != "--debug"]
+    try:
+        options = _parser().parse_args(arguments)
+        options.run(options)
+    except CubeSegError as error:
+        if debug:
+            raise
+        print(f"cubeseg: {error}", file=sys.stderr)
+        return 1 if isinstance(error, JobError) else 2
+    except KeyboardInterrupt:
+        print("\ncubeseg: stopped, nothing was written", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        text = (str(error).splitlines() or [""])[0]
+        print(f"cubeseg: unexpected {type(error).__name__}: {text}; run again with --debug", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="cubeseg", description="Deep clustering of spectral datacubes.")
+    parser.add_argument("--version", action="version", version=f"cubeseg {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+    info = commands.add_parser("info", help="what a cube is: shape, axis, noise, masked pixels")
+    info.add_argument("cube")
+    info.add_argument("--json", action="store_true", help="for other programs")
+    _which_data(info)
+    info.set_defaults(run=_info)
+
+    segment = commands.add_parser("segment", help="cluster a cube into a result file")
+    segment.add_argument("cube")
+    segment.add_argument("-o", "--output", required=True, metavar="RESULT.h5")
+    segment.add_argument("--method", help="deep (default), pca; global and unmix are to come")
+    segment.add_argument("--clusters", help="a number (8), or a range from which it is chosen (4:12)")
+    segment.add_argument("--config", metavar="FILE.toml", help="options from a file; those given here win")
+    segment.add_argument("--epochs", type=int)
+    segment.add_argument("--seed", type=int)
+    segment.add_argument("--device", help="auto (default), cpu, cuda, mps")
+    segment.add_argument("--noise", help="auto (default), poisson, gaussian")
+    segment.add_argument("--coherence", type=float, default=0.0, help="0 = every pixel for itself")
+    segment.add_argument("--memory", help="peak that the run aims to keep to, e.g. 1GiB (default)")
+    segment.add_argument("--scheduler", metavar="ADDRESS", help="a running Dask scheduler")
+    _which_data(segment)
+    segment.set_defaults(run=_segment)
+
+    score = commands.add_parser("score", help="compare a result with a truth")
+    score.add_argument("result")
+    score.add_argument("truth", help=".npy, .mat, .tif, .png or .h5; 0 = not labelled")
+    score.add_argument("--json", action="store_true", help="for other programs")
+    score.set_defaults(run=_score)
+
+    export = commands.add_parser("export", help="write a result in other formats")
+    export.add_argument("result")
+    export.add_argument("-o", "--output", required=True, metavar="DIR")
+    export.add_argument("--format", default="tiff,png,csv,hdf5", help="comma-separated: tiff, png, csv, hdf5")
+    export.set_defaults(run=_export)
+
+    sample = commands.add_parser("sample", help="make a synthetic cube with its truth")
+    sample.add_argument("name", choices=("painting", "galaxy"))
+    sample.add_argument("-o", "--output", required=True, metavar="CUBE.h5")
+    sample.add_argument("--size", type=int, help="height and width in pixels")
+    sample.add_argument("--counts", type=float, help="mean counts per pixel")
+    sample.add_argument("--seed", type=int, default=0)
+    sample.set_defaults(run=_sample)
+
+    for name, what in _LATER.items():
+        later = commands.add_parser(name, help=f"{what} (not built yet)", add_help=False)
+        later.add_argument("rest", nargs=argparse.REMAINDER)
+        later.set_defaults(run=_not_yet, name=name)
+    return parser
+
+
+def _which_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dataset", metavar="NAME", help="for files that hold several")
+    parser.add_argument("--spectral-axis", type=int, metavar="N", help="index of the spectral axis as stored")
+
+
+def _not_yet(options: argparse.Namespace) -> None:
+    raise ConfigError(f"'{options.name}' ({_LATER[options.name]}) is not built yet")
+
+
+def _info(options: argparse.Namespace) -> None:
+    from cubeseg.describe import describe
+    from cubeseg.io import open_cube
+
+    facts = describe(open_cube(options.cube, dataset=options.dataset, spectral_axis=options.spectral_axis))
+    if options.json:
+        print(json.dumps(facts, indent=2))
+        return
+    axis = facts["spectral_axis"]
+    print(
+        f"{facts['path']}: {facts['format']}" + (f", dataset {facts['dataset']}" if facts["dataset"] else "")
+    )
+    bands, height, width = facts["shape"]
+    print(f"  shape          {bands} bands, {height} x {width} pixels, {facts['dtype']}")
+    print(f"  spectral axis  {axis['name']} {axis['first']:g} to {axis['last']:g} {axis['unit']}".rstrip())
+    print(f"  unit of data   {facts['data_unit'] or 'not said'}")
+    print(f"  noise          {facts['noise']}")
+    print(f"  masked pixels  {facts['masked_pixels']} of {height * width}")
+
+
+def _segment(options: argparse.Namespace) -> None:
+    from cubeseg.config import FitConfig
+    from cubeseg.io import open_cube
+    from cubeseg.training import fit
+
+    if options.coherence:
+        raise ConfigError("--coherence other than 0 is not built yet")
+    if options.scheduler:
+        raise ConfigError("--scheduler is not built yet; without it the run uses this machine")
+    given = {
+        name: getattr(options, name)
+        for name in ("method", "clusters", "epochs", "seed", "device", "noise", "memory")
+        if getattr(options, name) is not None
+    }
+    config = FitConfig.from_toml(options.config, **given) if options.config else FitConfig.from_mapping(given)
+    output = Path(options.output)
+    if not output.parent.is_dir():
+        raise DataError(f"{output}: the folder {output.parent} does not exist; make it first")
+    cube = open_cube(options.cube, dataset=options.dataset, spectral_axis=options.spectral_axis)
+    if output.exists() and output.samefile(cube.source.path):
+        raise DataError(f"{output}: is the cube itself; give the result another name")
+    progress = _Progress()
+    steps = fit(cube, config)
+    try:
+        while True:
+            try:
+                event = next(steps)
+            except StopIteration as stop:
+                result = stop.value
+                break
+            progress.show(event.done, event.message)
+    finally:
+        progress.end()
+    result.save(output)
+    print(f"{output}: {len(result.classes)} classes, {int((result.labels > 0).sum())} pixels")
+
+
+def _score(options: argparse.Namespace) -> None:
+    from cubeseg.bundle import load
+    from cubeseg.labelfiles import read_labels
+    from cubeseg.metrics import score
+
+    labels = load(options.result).labels
+    height, width = labels.shape
+    try:
+        found = score(labels, read_labels(options.truth, (height, width)))
+    except DataError as error:
+        text = str(error)
+        raise error if options.truth in text else DataError(f"{options.truth}: {text}") from error
+    if options.json:
+        print(json.dumps(found))
+    else:
+        for name, value in found.items():
+            print(f"{name:10} {value:.4f}" if isinstance(value, float) else f"{name:10} {value}")
+
+
+def _export(options: argparse.Namespace) -> None:
+    from cubeseg.bundle import load
+    from cubeseg.export import export
+
+    formats = [f.strip().lower() for f in options.format.split(",") if f.strip()]
+    for path in export(load(options.result), options.output, formats):
+        print(path)
+
+
+def _sample(options: argparse.Namespace) -> None:
+    from cubeseg.samples import write_sample
+
+    truth = write_sample(
+        options.name, options.output, size=options.size, counts=options.counts, seed=options.seed
+    )
+    print(f"{options.output} and its truth {truth}")
+
+
+class _Progress:
+    """A bar on a terminal, silence in a pipe."""
+
+    def __init__(self) -> None:
+        self._on = sys.stderr.isatty()
+        self._last = ""
+
+    def show(self, done: float, message: str) -> None:
+        filled = round(24 * done)
+        text = f"[{'#' * filled}{'.' * (24 - filled)}] {done:4.0%} {message}"
+        if self._on and text != self._last:
+            print(f"\r{text:<79}", end="", file=sys.stderr, flush=True)
+            self._last = text
+
+    def end(self) -> None:
+        if self._last:
+            print(f"\r{'':<79}\r", end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""Exports: label image as TIFF and PNG with legend, class spectra as CSV, everything as one HDF5 file."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cubeseg.errors import ConfigError
+from cubeseg.files import written
+from cubeseg.segmentation import Segmentation
+
+__all__ = ["FORMATS", "export", "export_csv", "export_hdf5", "export_png", "export_tiff"]
+
+_LATER = ("fits", "envi", "geojson")
+
+
+def export_tiff(result: Segmentation, path: str | Path) -> None:
+    """Label image as unsigned integers; the class table as JSON in the image description."""
+    import tifffile
+
+    largest = int(result.labels.max(initial=0))
+    dtype = np.uint8 if largest < 256 else np.uint16 if largest < 65536 else np.uint32
+    table = {"classes": {c.id: {"name": c.name, "colour": c.colour} for c in result.classes}}
+    with written(path) as temporary:
+        tifffile.imwrite(
+            temporary, result.labels.astype(dtype), compression="zlib", description=json.dumps(table),
+            photometric="minisblack", metadata=None, software="napari-cubeseg",
+        )  # fmt: skip
+
+
+def export_png(result: Segmentation, path: str | Path) -> None:
+    """Label map in the classes' colours, pixel by pixel, with a legend of names and pixel counts."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import to_rgba
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    colours = np.ones(
+        (int(max(result.labels.max(initial=0), max((c.id for c in result.classes), default=0))) + 1, 4)
+    )
+    for c in result.classes:
+        colours[c.id] = to_rgba(c.colour)
+    height, width = result.labels.shape
+    inches = 7.0 * np.array([width, height]) / max(height, width)
+    inches = np.maximum(inches, 1.0)
+    figure = Figure(
+        figsize=(inches[0] + 2.6, max(inches[1], 0.26 * len(result.classes) + 0.3)), layout="constrained"
+    )
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.imshow(colours[result.labels], interpolation="nearest")
+    axes.set_axis_off()
+    handles = [
+        Patch(facecolor=row["colour"], edgecolor="0.4", label=f"{row['name']}  ({row['pixels']:,} px)")
+        for row in result.table()
+    ]
+    if (result.labels == 0).any():
+        handles.append(Patch(facecolor="white", edgecolor="0.4", label="not assigned"))
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, borderaxespad=0)
+    with written(path) as temporary:
+        figure.savefig(temporary, dpi=max(150, int(np.ceil(max(height, width) / 7.0))), format="png")
+
+
+def export_csv(result: Segmentation, path: str | Path) -> None:
+    """Class spectra, one row per class and band: class, name, axis value, axis unit, mean, std, n."""
+    with written(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file)
+        out.writerow(["class", "name", "colour", "axis", "value", "unit", "mean", "std", "n"])
+        for c in result.classes:
+            mean, std, n = result.spectra.mean(c.id), result.spectra.std(c.id), result.spectra.n[c.id]
+            for band, value in enumerate(result.axis.values):
+                out.writerow([
+                    c.id, c.name, c.colour, result.axis.name, f"{value:.10g}", result.axis.unit,
+                    f"{mean[band]:.7g}", f"{std[band]:.7g}", int(n),
+                ])  # fmt: skip
+
+
+def export_hdf5(result: Segmentation, path: str | Path) -> None:
+    """The result file itself."""
+    result.save(path)
+
+
+FORMATS: dict[str, tuple[str, Callable[[Segmentation, Path], None]]] = {
+    "tiff": ("{stem}-labels.tif", export_tiff),
+    "png": ("{stem}-labels.png", export_png),
+    "csv": ("{stem}-spectra.csv", export_csv),
+    "hdf5": ("{stem}-result.h5", export_hdf5),
+}
+
+
+def export(result: Segmentation, folder: str | Path, formats: Sequence[str], stem: str = "") -> list[Path]:
+    """Write several formats into a folder.
+
+    Parameters
+    ----------
+    result : Segmentation
+    folder : path-like
+        Made if it is missing.
+    formats : sequence of str
+        Keys of :data:`FORMATS`.
+    stem : str
+        Beginning of the file names; the cube's name where not given.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown format; nothing is written then.
+    DataError
+        If a file cannot be written; those written before it stay, each of them whole.
+    """
+    for name in formats:
+        if name in _LATER:
+            raise ConfigError(f"format '{name}' is not built yet; there are {', '.join(FORMATS)}")
+        if name not in FORMATS:
+            raise ConfigError(f"unknown format '{name}'; there are {', '.join(FORMATS)}")
+    target = Path(folder)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{target}: the folder cannot be made ({error.strerror}); choose another"
+        ) from error
+    paths = []
+    for name in dict.fromkeys(formats):
+        pattern, write = FORMATS[name]
+        path = target / pattern.format(stem=stem or result.source.name)
+        write(result, path)
+        paths.append(path)
+    return paths

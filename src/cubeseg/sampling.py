@@ -1,0 +1,137 @@
+"""The training sample: spectra drawn evenly over the image in one pass over the file."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubeseg.cube import Block, Cube
+from cubeseg.errors import DataError
+from cubeseg.preprocess import Preprocessor, reduce_bands, usable_pixels
+from cubeseg.probe import probe
+
+__all__ = ["Sample", "draw_sample"]
+
+Float32 = NDArray[np.float32]
+Bool = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Spectra drawn evenly over the image: one random pixel in every cell of a square grid.
+
+    Attributes
+    ----------
+    rows, columns : arrays of int, shape (n,)
+    spectra : array of float32, shape (n, bins)
+        Already binned.
+    variance : array of float32, shape (n, bins), or None
+    usable : array of bool, shape (y, x)
+        Every pixel of the image that can be labelled.
+    preprocessor : Preprocessor
+    pitch : int
+        Side of a grid cell in pixels.
+    """
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    spectra: Float32
+    variance: Float32 | None
+    usable: Bool
+    preprocessor: Preprocessor
+    pitch: int
+
+    def image(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Spread labels of the sample over the grid's cells: a coarse image (y, x), 0 where unusable."""
+        height, width = self.usable.shape
+        cells = np.zeros((-(-height // self.pitch), -(-width // self.pitch)), np.int32)
+        cells[self.rows // self.pitch, self.columns // self.pitch] = labels
+        spread = np.repeat(np.repeat(cells, self.pitch, axis=0), self.pitch, axis=1)[:height, :width]
+        return np.where(self.usable, spread, 0).astype(np.int32)
+
+
+def draw_sample(
+    cube: Cube, *, bins: int, limit: int, seed: int, noise: str = "auto", block_bytes: int = 64 << 20
+) -> Generator[float, None, Sample]:
+    """Read the cube once and keep an even sample.
+
+    Parameters
+    ----------
+    cube : Cube
+    bins : int
+        Largest number of bins per spectrum.
+    limit : int
+        Largest number of spectra.
+    seed : int
+    noise : {"auto", "poisson", "gaussian"}
+    block_bytes : int
+        Size of the parts in which the cube is read.
+
+    Yields
+    ------
+    float
+        The part of the cube that is done, 0 to 1.
+
+    Returns
+    -------
+    Sample
+
+    Raises
+    ------
+    DataError
+        If the cube holds nothing that can be clustered.
+    """
+    found = probe(cube)
+    kind = found.noise if noise == "auto" else noise
+    if kind == "poisson" and found.signed:
+        raise DataError(f"{cube.name}: has negative values, so it does not hold counts; use --noise gaussian")
+    bands = np.flatnonzero(found.bands)
+    groups = np.arange(bands.size) // -(-bands.size // bins)
+    height, width = cube.image_shape
+    pitch = max(1, int(np.ceil(np.sqrt(cube.n_pixels / limit))))
+    chosen = _one_per_cell((height, width), pitch, np.random.default_rng(seed))
+    usable = np.zeros((height, width), bool)
+    spectra, variances, places = [], [], []
+    for done, block in _counted(cube, block_bytes):
+        alive = usable_pixels(block, bands)
+        usable[block.rows, block.columns] = alive
+        y, x = np.nonzero(chosen[block.rows, block.columns] & alive)
+        stored = None if block.variance is None else block.variance[:, y, x].T
+        values, variance = reduce_bands(block.data[:, y, x].T, stored, bands, groups, kind == "poisson")
+        spectra.append(values)
+        variances.append(variance)
+        places.append(np.stack([y + block.rows.start, x + block.columns.start]))
+        yield done
+    if not usable.any():
+        raise DataError(
+            f"{cube.name}: every pixel is empty, masked or not finite, there is nothing to cluster"
+        )
+    values = np.concatenate(spectra)
+    variance = (
+        None if cube.noise.variance is None else np.concatenate([v for v in variances if v is not None])
+    )
+    rows, columns = np.concatenate(places, axis=1)
+    fitted = Preprocessor.fit(
+        found, values, variance, bands, groups, "poisson" if kind == "poisson" else "gaussian"
+    )
+    return Sample(rows, columns, values, variance, usable, fitted, pitch)
+
+
+def _one_per_cell(shape: tuple[int, int], pitch: int, rng: np.random.Generator) -> Bool:
+    chosen = np.zeros(shape, bool)
+    tops, lefts = np.meshgrid(np.arange(0, shape[0], pitch), np.arange(0, shape[1], pitch), indexing="ij")
+    tall, wide = np.minimum(pitch, shape[0] - tops), np.minimum(pitch, shape[1] - lefts)
+    rows = tops + (rng.random(tops.shape) * tall).astype(int)
+    columns = lefts + (rng.random(lefts.shape) * wide).astype(int)
+    chosen[rows, columns] = True
+    return chosen
+
+
+def _counted(cube: Cube, block_bytes: int) -> Iterator[tuple[float, Block]]:
+    seen = 0
+    for block in cube.blocks(block_bytes):
+        seen += block.data.shape[1] * block.data.shape[2]
+        yield seen / cube.n_pixels, block
