@@ -98,9 +98,7 @@ class SpectralAxis:
     def __post_init__(self) -> None:
         values = np.asarray(self.values, dtype=np.float64)
         if values.ndim != 1 or values.size == 0:
-            raise DataError(
-                f"the spectral axis must be a vector with one value per band, not of shape {values.shape}"
-            )
+            raise DataError(f"the spectral axis must be a vector with one value per band, not of shape {values.shape}")
         if not np.isfinite(values).all():
             raise DataError("the spectral axis holds values that are not finite")
         steps = np.diff(values)

@@ -60,16 +60,12 @@ def save(result: Segmentation, path: str | Path) -> None:
             created=datetime.now(UTC).isoformat("T", "seconds"),
         )
         for name in ("labels", "confidence", "reconstruction_error", "latent"):
-            file.create_dataset(
-                name, data=getattr(result, name), compression="gzip", compression_opts=1, shuffle=True
-            )
+            file.create_dataset(name, data=getattr(result, name), compression="gzip", compression_opts=1, shuffle=True)
         file["axis"] = result.axis.values
         file["axis"].attrs.update(unit=result.axis.unit, kind=result.axis.kind, medium=result.axis.medium)
         spectra = file.create_group("spectra")
         for name in ("n", "total", "squares", "finite"):
-            spectra.create_dataset(
-                name, data=getattr(result.spectra, name), compression="gzip", compression_opts=1
-            )
+            spectra.create_dataset(name, data=getattr(result.spectra, name), compression="gzip", compression_opts=1)
         file["centroids"] = result.centroids
         record = {
             "classes": [asdict(c) for c in result.classes],
@@ -108,9 +104,7 @@ def load(path: str | Path) -> Segmentation:
         with h5py.File(path, "r") as file:
             version = int(file.attrs["version"])
             if version > VERSION:
-                raise DataError(
-                    f"{path}: was written by a newer cubeseg (layout {version}); update napari-cubeseg"
-                )
+                raise DataError(f"{path}: was written by a newer cubeseg (layout {version}); update napari-cubeseg")
             return _load(file)
     except CubeSegError:
         raise
@@ -129,9 +123,7 @@ def _load(file: Any) -> Segmentation:
             raise ValueError(f"spectra/{name} has shape {stored.shape}")
         setattr(spectra, name, stored)
     labels = file["labels"][()].astype(np.int32)
-    maps = {
-        name: file[name][()].astype(np.float32) for name in ("confidence", "reconstruction_error", "latent")
-    }
+    maps = {name: file[name][()].astype(np.float32) for name in ("confidence", "reconstruction_error", "latent")}
     if labels.ndim != 2 or any(m.shape[:2] != labels.shape for m in maps.values()):
         raise ValueError("the label image and the maps differ in shape")
     source, spatial = record["source"], record["spatial"]

@@ -135,9 +135,7 @@ def _info(options: argparse.Namespace) -> None:
         print(json.dumps(facts, indent=2))
         return
     axis = facts["spectral_axis"]
-    print(
-        f"{facts['path']}: {facts['format']}" + (f", dataset {facts['dataset']}" if facts["dataset"] else "")
-    )
+    print(f"{facts['path']}: {facts['format']}" + (f", dataset {facts['dataset']}" if facts["dataset"] else ""))
     bands, height, width = facts["shape"]
     print(f"  shape          {bands} bands, {height} x {width} pixels, {facts['dtype']}")
     print(f"  spectral axis  {axis['name']} {axis['first']:g} to {axis['last']:g} {axis['unit']}".rstrip())
@@ -214,9 +212,7 @@ def _export(options: argparse.Namespace) -> None:
 def _sample(options: argparse.Namespace) -> None:
     from cubeseg.samples import write_sample
 
-    truth = write_sample(
-        options.name, options.output, size=options.size, counts=options.counts, seed=options.seed
-    )
+    truth = write_sample(options.name, options.output, size=options.size, counts=options.counts, seed=options.seed)
     print(f"{options.output} and its truth {truth}")
 
 

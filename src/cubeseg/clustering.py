@@ -56,9 +56,7 @@ def kmeans(codes: Float32, k: int, seed: int, restarts: int = 10) -> Float32:
     from sklearn.cluster import KMeans
 
     if len(codes) < k:
-        raise ConfigError(
-            f"{k} classes were asked for but only {len(codes)} pixels can be used; ask for fewer"
-        )
+        raise ConfigError(f"{k} classes were asked for but only {len(codes)} pixels can be used; ask for fewer")
     if k == 1:
         return np.asarray(codes.mean(axis=0, keepdims=True), dtype=np.float32)
     model = KMeans(k, n_init=restarts, random_state=seed, max_iter=100)

@@ -115,9 +115,7 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         if self.method in _LATER:
-            raise ConfigError(
-                f"method '{self.method}' ({_LATER[self.method]}) is not built yet; use deep or pca"
-            )
+            raise ConfigError(f"method '{self.method}' ({_LATER[self.method]}) is not built yet; use deep or pca")
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name}: '{getattr(self, name)}' is not one of {', '.join(allowed)}")

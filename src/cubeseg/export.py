@@ -39,17 +39,13 @@ def export_png(result: Segmentation, path: str | Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    colours = np.ones(
-        (int(max(result.labels.max(initial=0), max((c.id for c in result.classes), default=0))) + 1, 4)
-    )
+    colours = np.ones((int(max(result.labels.max(initial=0), max((c.id for c in result.classes), default=0))) + 1, 4))
     for c in result.classes:
         colours[c.id] = to_rgba(c.colour)
     height, width = result.labels.shape
     inches = 7.0 * np.array([width, height]) / max(height, width)
     inches = np.maximum(inches, 1.0)
-    figure = Figure(
-        figsize=(inches[0] + 2.6, max(inches[1], 0.26 * len(result.classes) + 0.3)), layout="constrained"
-    )
+    figure = Figure(figsize=(inches[0] + 2.6, max(inches[1], 0.26 * len(result.classes) + 0.3)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     axes.imshow(colours[result.labels], interpolation="nearest")
@@ -126,9 +122,7 @@ def export(result: Segmentation, folder: str | Path, formats: Sequence[str], ste
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(
-            f"{target}: the folder cannot be made ({error.strerror}); choose another"
-        ) from error
+        raise ConfigError(f"{target}: the folder cannot be made ({error.strerror}); choose another") from error
     paths = []
     for name in dict.fromkeys(formats):
         pattern, write = FORMATS[name]

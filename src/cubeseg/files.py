@@ -47,11 +47,7 @@ def written(path: str | Path) -> Iterator[Path]:
 
 def _reason(error: OSError) -> str:
     # h5py raises OSError with the number only inside its text
-    full = (
-        error.errno == errno.ENOSPC
-        or "No space left" in str(error)
-        or f"errno = {errno.ENOSPC}" in str(error)
-    )
+    full = error.errno == errno.ENOSPC or "No space left" in str(error) or f"errno = {errno.ENOSPC}" in str(error)
     if full:
         return "the disk is full; free some space or choose another folder"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -41,9 +41,7 @@ def read_labels(path: str | Path, shape: tuple[int, int] | None = None) -> NDArr
     }  # fmt: skip
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise DataError(
-            f"{path}: label images are read from .npy, .mat, .tif, .png and .h5, not '{path.suffix}'"
-        )
+        raise DataError(f"{path}: label images are read from .npy, .mat, .tif, .png and .h5, not '{path.suffix}'")
     try:
         found = [(name, array) for name, array in reader(path) if _is_label_image(array)]
     except CubeSegError:
@@ -56,19 +54,12 @@ def read_labels(path: str | Path, shape: tuple[int, int] | None = None) -> NDArr
     fitting = [array for _, array in found if shape is None or array.shape == shape]
     if not fitting:
         sizes = ", ".join(f"{name} {' x '.join(map(str, a.shape))}" for name, a in found)
-        raise DataError(
-            f"{path}: no label image of {shape[0]} x {shape[1]} pixels; there is {sizes}" if shape else ""
-        )
+        raise DataError(f"{path}: no label image of {shape[0]} x {shape[1]} pixels; there is {sizes}" if shape else "")
     return np.asarray(fitting[0], dtype=np.int64)
 
 
 def _is_label_image(array: Any) -> bool:
-    if (
-        not isinstance(array, np.ndarray)
-        or array.ndim != 2
-        or array.dtype.kind not in "uifb"
-        or min(array.shape) < 1
-    ):
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "uifb" or min(array.shape) < 1:
         return False
     if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.round(array)).all()):
         return False
@@ -90,9 +81,7 @@ def _png(path: Path) -> Iterator[tuple[str, Any]]:
 
     with Image.open(path) as image:
         if image.mode not in ("1", "L", "I", "I;16", "P"):
-            raise DataError(
-                f"{path}: is a colour picture; a label image has one number per pixel (grey or palette)"
-            )
+            raise DataError(f"{path}: is a colour picture; a label image has one number per pixel (grey or palette)")
         yield path.name, np.asarray(image)
 
 
@@ -114,12 +103,7 @@ def _hdf5(path: Path) -> Iterator[tuple[str, Any]]:
             yield "labels", file["labels"][()]
 
         def collect(name: str, item: Any) -> None:
-            if (
-                isinstance(item, h5py.Dataset)
-                and item.ndim == 2
-                and item.dtype.kind in "uib"
-                and name != "labels"
-            ):
+            if isinstance(item, h5py.Dataset) and item.ndim == 2 and item.dtype.kind in "uib" and name != "labels":
                 found.append((name, item[()]))
 
         file.visititems(collect)

@@ -134,9 +134,7 @@ class Preprocessor:
 def usable_pixels(block: Block, bands: NDArray[np.int64]) -> Bool:
     """Pixels (height, width) with data in at least 90 % of the used bands, not all zero, not masked."""
     data = block.data[bands]
-    return np.asarray(
-        block.mask & (np.isfinite(data).mean(axis=0) >= 0.9) & (np.nan_to_num(data) != 0).any(axis=0)
-    )
+    return np.asarray(block.mask & (np.isfinite(data).mean(axis=0) >= 0.9) & (np.nan_to_num(data) != 0).any(axis=0))
 
 
 def reduce_bands(
@@ -164,6 +162,4 @@ def fill_missing(spectra: Float32) -> Float32:
     if finite.all():
         return spectra
     total = np.where(finite, spectra, 0).sum(axis=1, keepdims=True)
-    return np.where(finite, spectra, total / np.maximum(finite.sum(axis=1, keepdims=True), 1)).astype(
-        np.float32
-    )
+    return np.where(finite, spectra, total / np.maximum(finite.sum(axis=1, keepdims=True), 1)).astype(np.float32)

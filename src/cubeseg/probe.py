@@ -71,9 +71,7 @@ def probe(cube: Cube, patches: int = 5, side: int = 8) -> Probe:
     values = np.concatenate(spectra)
     values = values[_alive(values)]
     if not len(values):
-        raise DataError(
-            f"{cube.name}: no usable spectrum was found, the pixels are empty, masked or not finite"
-        )
+        raise DataError(f"{cube.name}: no usable spectrum was found, the pixels are empty, masked or not finite")
     bands = np.isfinite(values).mean(axis=0) > 0.5
     if bands.sum() < 2:
         raise DataError(
@@ -110,9 +108,7 @@ def _band_noise(differences: Float32) -> Float32:
     return noise
 
 
-def _noise_kind(
-    cube: Cube, values: Float32, differences: Float32, sums: Float32
-) -> Literal["poisson", "gaussian"]:
+def _noise_kind(cube: Cube, values: Float32, differences: Float32, sums: Float32) -> Literal["poisson", "gaussian"]:
     """Counts are whole, not negative, and neighbours differ as binomials do.
 
     For two Poisson counts of equal expectation (a - b)^2/(a + b) has expectation 1 whatever their sum, so

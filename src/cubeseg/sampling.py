@@ -106,17 +106,11 @@ def draw_sample(
         places.append(np.stack([y + block.rows.start, x + block.columns.start]))
         yield done
     if not usable.any():
-        raise DataError(
-            f"{cube.name}: every pixel is empty, masked or not finite, there is nothing to cluster"
-        )
+        raise DataError(f"{cube.name}: every pixel is empty, masked or not finite, there is nothing to cluster")
     values = np.concatenate(spectra)
-    variance = (
-        None if cube.noise.variance is None else np.concatenate([v for v in variances if v is not None])
-    )
+    variance = None if cube.noise.variance is None else np.concatenate([v for v in variances if v is not None])
     rows, columns = np.concatenate(places, axis=1)
-    fitted = Preprocessor.fit(
-        found, values, variance, bands, groups, "poisson" if kind == "poisson" else "gaussian"
-    )
+    fitted = Preprocessor.fit(found, values, variance, bands, groups, "poisson" if kind == "poisson" else "gaussian")
     return Sample(rows, columns, values, variance, usable, fitted, pitch)
 
 

@@ -205,6 +205,17 @@ class Segmentation:
         self.spectra.grow(class_id + 1)
         return made
 
+    def copy(self) -> Segmentation:
+        """A copy that later corrections do not touch (the model and the maps of the latent space are shared)."""
+        return replace(
+            self,
+            labels=self.labels.copy(),
+            classes=list(self.classes),
+            spectra=self.spectra.copy(),
+            confidence=self.confidence.copy(),
+            log=list(self.log),
+        )
+
     def table(self) -> list[dict[str, Any]]:
         """One row per class: id, name, colour, pixels, share, confidence."""
         assigned = max(1, int(self.spectra.n[1:].sum()))

@@ -116,9 +116,7 @@ def fit(cube: Cube, config: FitConfig | None = None) -> Generator[FitEvent, None
     """
     config = config or FitConfig()
     if config.clusters[0] > cube.n_pixels:
-        raise ConfigError(
-            f"{config.clusters[0]} classes were asked for, but the cube has {cube.n_pixels} pixels"
-        )
+        raise ConfigError(f"{config.clusters[0]} classes were asked for, but the cube has {cube.n_pixels} pixels")
     try:
         return (yield from _fit(cube, config))
     except CubeSegError:
@@ -229,9 +227,7 @@ def _encode(model: Model, sample: Sample) -> Generator[FitEvent, None, Float32]:
     codes = []
     for start in range(0, len(sample.rows), 8192):
         part = slice(start, start + 8192)
-        codes.append(
-            model.encode(sample.spectra[part], None if sample.variance is None else sample.variance[part])[0]
-        )
+        codes.append(model.encode(sample.spectra[part], None if sample.variance is None else sample.variance[part])[0])
         yield FitEvent("cluster", _at("cluster", 0.0), "Encoding the training spectra")
     return np.concatenate(codes)
 

@@ -67,9 +67,7 @@ class Autoencoder(nn.Module):
         self.decoder = nn.Sequential(*_blocks(mirrored, spec), nn.Linear(mirrored[-1], spec.outputs))
         for layer in self.modules():
             if isinstance(layer, nn.Linear):
-                nn.init.kaiming_normal_(
-                    layer.weight, nonlinearity="linear" if spec.block == "snn" else "relu"
-                )
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="linear" if spec.block == "snn" else "relu")
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
         with torch.no_grad():

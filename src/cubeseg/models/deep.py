@@ -58,9 +58,7 @@ class DeepModel:
 
     method = "deep"
 
-    def __init__(
-        self, preprocessor: Preprocessor, config: FitConfig, spec: NetworkSpec | None = None
-    ) -> None:
+    def __init__(self, preprocessor: Preprocessor, config: FitConfig, spec: NetworkSpec | None = None) -> None:
         self.preprocessor = preprocessor
         self.config = config
         self.device = pick_device(config.device)
@@ -181,9 +179,7 @@ class DeepModel:
         with torch.no_grad():
             for start in range(0, len(spectra), 4096):
                 part = slice(start, start + 4096)
-                features = self.preprocessor.features(
-                    spectra[part], None if variance is None else variance[part]
-                )
+                features = self.preprocessor.features(spectra[part], None if variance is None else variance[part])
                 tensors = self._tensors(features.inputs, features.targets, features.weights)
                 rec, code, _ = self._reconstruction(*tensors)
                 codes.append(code.cpu().numpy())

@@ -1,0 +1,168 @@
+"""Cubes and segmentations as napari layers: keywords, colours, features. Layers are told by their metadata."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import DirectLabelColormap
+
+from cubeseg.axis import SpectralAxis
+from cubeseg.cube import Cube, Spatial
+from cubeseg.probe import Probe, probe
+from cubeseg.segmentation import Segmentation
+
+__all__ = ["cube_layer", "cube_of", "result_of", "role", "segmentation_layer", "show_classes", "truth_layer"]
+
+KEY = "cubeseg"
+Role = Literal["cube", "labels", "preview", "truth"]
+
+_PINT = {"Angstrom": "angstrom", "": "pixel", "pixel": "pixel", "deg": "degree"}
+
+
+def role(layer: Layer) -> Role | None:
+    """What a layer is to us; None for layers that are not ours."""
+    found: Role | None = layer.metadata.get(KEY, {}).get("role")
+    return found
+
+
+def cube_of(layer: Layer | None) -> Cube | None:
+    """The cube behind an image layer."""
+    return None if layer is None else layer.metadata.get(KEY, {}).get("cube")
+
+
+def result_of(layer: Layer | None) -> Segmentation | None:
+    """The segmentation behind a labels layer."""
+    return None if layer is None else layer.metadata.get(KEY, {}).get("result")
+
+
+def cube_layer(cube: Cube) -> tuple[Any, dict[str, Any], str]:
+    """Layer data tuple of a cube: an image stack (bands, y, x) that stays on disk.
+
+    Parameters
+    ----------
+    cube : Cube
+        A small part of it is read, for the contrast.
+    """
+    found = probe(cube)
+    scale, translate, label, unit = _spectral_transform(cube.axis)
+    pixel, pixel_unit = _pixel(cube.spatial)
+    keywords = {
+        "name": cube.source.name,
+        "metadata": {KEY: {"role": "cube", "cube": cube, "probe": found}},
+        "axis_labels": (label, "y", "x"),
+        "units": (unit, pixel_unit, pixel_unit),
+        "scale": (scale, *pixel),
+        "translate": (translate, 0.0, 0.0),
+        "contrast_limits": _contrast(found),
+        "colormap": "gray",
+        "multiscale": False,
+        "rgb": False,
+    }
+    return cube.data, keywords, "image"
+
+
+def segmentation_layer(
+    labels: Any, spatial: Spatial, name: str, result: Segmentation | None = None, kind: Role = "labels"
+) -> tuple[Any, dict[str, Any], str]:
+    """Layer data tuple of a label image (y, x) that lies over its cube."""
+    pixel, pixel_unit = _pixel(spatial)
+    keywords: dict[str, Any] = {
+        "name": name,
+        "metadata": {KEY: {"role": kind, "result": result}},
+        "axis_labels": ("y", "x"),
+        "units": (pixel_unit, pixel_unit),
+        "scale": pixel,
+        "opacity": 0.6,
+    }
+    if result is not None:
+        keywords |= {"colormap": _colormap(result), "features": _features(result)}
+    return np.ascontiguousarray(labels, dtype=np.int32), keywords, "labels"
+
+
+def truth_layer(labels: Any, spatial: Spatial, names: tuple[str, ...]) -> tuple[Any, dict[str, Any], str]:
+    """Layer data tuple of a sample's truth, hidden at first."""
+    data, keywords, kind = segmentation_layer(labels, spatial, "truth", kind="truth")
+    table = pd.DataFrame({"index": range(len(names) + 1), "class": ["not labelled", *names]})
+    return data, keywords | {"visible": False, "features": table}, kind
+
+
+def show_classes(layer: Labels, result: Segmentation) -> None:
+    """Project names, colours and pixel counts onto a labels layer."""
+    layer.features = _features(result)
+    wanted = _colormap(result)
+    if not isinstance(layer.colormap, DirectLabelColormap) or not _same_colours(layer.colormap, wanted):
+        layer.colormap = wanted
+
+
+def preview_colours(layer: Labels, n: int) -> None:
+    """Colours of a preview with up to n classes: those that the finished classes will have."""
+    from cubeseg.segmentation import class_colour
+
+    layer.colormap = DirectLabelColormap(
+        color_dict={None: "gray", 0: "transparent"} | {k: class_colour(k) for k in range(1, n + 1)}
+    )
+
+
+def band_of(layer: Image, world: float) -> int:
+    """Band of a cube layer at a position of the slider."""
+    index = round((world - layer.translate[0]) / layer.scale[0])
+    return int(np.clip(index, 0, layer.data.shape[0] - 1))
+
+
+def _spectral_transform(axis: SpectralAxis) -> tuple[float, float, str, str]:
+    # napari places bands by scale and translate alone, so other axes are shown by channel number and our own
+    # read-out gives the true value
+    if not axis.calibrated or not axis.is_uniform or axis.step <= 0:
+        return 1.0, 0.0, "channel", "pixel"
+    unit = _PINT.get(axis.unit, axis.unit)
+    return axis.step, float(axis.values[0]), axis.name.lower(), unit if _known(unit) else "pixel"
+
+
+def _pixel(spatial: Spatial) -> tuple[tuple[float, float], str]:
+    unit = _PINT.get(spatial.unit, spatial.unit)
+    return (spatial.pixel_size, unit) if _known(unit) else ((1.0, 1.0), "pixel")
+
+
+def _known(unit: str) -> bool:
+    import pint
+
+    try:
+        pint.get_application_registry().Unit(unit)
+    except (pint.errors.PintError, ValueError, TypeError, AttributeError):
+        return False
+    return True
+
+
+def _contrast(found: Probe) -> tuple[float, float]:
+    """Limits that suit most bands: dark outliers clipped; for counts from zero to the brightest lines."""
+    values = found.typical[np.isfinite(found.typical)]
+    if found.noise == "poisson":
+        top = float(np.percentile(np.nanmax(found.typical, axis=1), 90))
+        return 0.0, max(top, 1.0)
+    low, high = (float(v) for v in np.percentile(values, (1, 99.5)))
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def _colormap(result: Segmentation) -> DirectLabelColormap:
+    # label values without a class (napari's "new label") must be seen, so the default is not transparent
+    colours: dict[int | None, str] = {None: "gray", 0: "transparent"}
+    return DirectLabelColormap(color_dict=colours | {c.id: c.colour for c in result.classes})
+
+
+def _same_colours(one: DirectLabelColormap, other: DirectLabelColormap) -> bool:
+    a, b = one.color_dict, other.color_dict
+    return a.keys() == b.keys() and all(np.allclose(a[k], b[k], atol=1e-3) for k in a)
+
+
+def _features(result: Segmentation) -> pd.DataFrame:
+    rows = result.table()
+    return pd.DataFrame(
+        {
+            "index": [0, *(r["id"] for r in rows)],
+            "class": ["not assigned", *(r["name"] for r in rows)],
+            "pixels": [int(result.spectra.n[0]), *(r["pixels"] for r in rows)],
+        }
+    )

@@ -1,0 +1,1 @@
+"""The Qt panels: thin, one file each; they show the session and turn gestures into its requests."""

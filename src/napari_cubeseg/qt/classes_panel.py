@@ -1,0 +1,179 @@
+"""The table of classes: colour, name, pixels, share, confidence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QAbstractTableModel, QItemSelection, QItemSelectionModel, QModelIndex, Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QColorDialog,
+    QHeaderView,
+    QLabel,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_cubeseg.session import Session
+
+__all__ = ["ClassTable", "ClassesPanel"]
+
+_COLUMNS = ("", "Name", "Pixels", "Share", "Sure")
+_COLOUR, _NAME, _PIXELS, _SHARE, _SURE = range(5)
+_TIPS = (
+    "Double-click to choose another colour",
+    "Double-click to give the class a name",
+    "Number of pixels",
+    "Part of all assigned pixels",
+    "Mean confidence of the assignment, 0 to 1",
+)
+
+
+class ClassTable(QAbstractTableModel):
+    """The session's classes for Qt's table view; holds nothing of its own but the rows last shown."""
+
+    def __init__(self, session: Session, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.rows: list[dict[str, Any]] = []
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over the session's classes; keeps the selection where the classes stay the same."""
+        result = self._session.result
+        rows = [] if result is None else result.table()
+        if [r["id"] for r in rows] == [r["id"] for r in self.rows]:
+            self.rows = rows
+            if rows:
+                self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(_COLUMNS) - 1))
+            return
+        self.beginResetModel()
+        self.rows = rows
+        self.endResetModel()
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:
+        """For Qt."""
+        return 0 if parent is not None and parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: QModelIndex | None = None) -> int:
+        """For Qt."""
+        return len(_COLUMNS)
+
+    def headerData(self, section: int, orientation: Any, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """For Qt."""
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return _COLUMNS[section]
+        return _TIPS[section] if role == Qt.ItemDataRole.ToolTipRole else None
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """For Qt."""
+        row, column = self.rows[index.row()], index.column()
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return _TIPS[column]
+        if role == Qt.ItemDataRole.BackgroundRole and column == _COLOUR:
+            return QColor(row["colour"])
+        if role == Qt.ItemDataRole.TextAlignmentRole and column >= _PIXELS:
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        if role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.EditRole):
+            return None
+        return {
+            _COLOUR: "",
+            _NAME: row["name"],
+            _PIXELS: f"{row['pixels']:,}",
+            _SHARE: f"{row['share']:.1%}",
+            _SURE: f"{row['confidence']:.2f}",
+        }[column]
+
+    def flags(self, index: QModelIndex) -> Any:
+        """For Qt."""
+        flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+        return flags | Qt.ItemFlag.ItemIsEditable if index.column() == _NAME else flags
+
+    def setData(self, index: QModelIndex, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
+        """For Qt: a class was renamed in place."""
+        if role != Qt.ItemDataRole.EditRole or index.column() != _NAME:
+            return False
+        row = self.rows[index.row()]
+        if str(value).strip() and str(value) != row["name"]:
+            self._session.rename(row["id"], str(value))
+        return True
+
+
+class ClassesPanel(QWidget):
+    """The classes of the active segmentation; its selection is the session's."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("cubeseg.classes")
+        self._session = session
+        self.model = ClassTable(session, self)
+        self.table = QTableView(self)
+        self.table.setModel(self.model)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.verticalHeader().hide()
+        self.table.verticalHeader().setDefaultSectionSize(24)
+        self.table.setShowGrid(False)
+        self.table.setMinimumHeight(140)
+        header = self.table.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setMinimumSectionSize(20)
+        for column in range(len(_COLUMNS)):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(_COLOUR, QHeaderView.ResizeMode.Fixed)
+        self.table.setColumnWidth(_COLOUR, 24)
+        self._hint = QLabel("The classes appear here after a run.", self)
+        self._hint.setWordWrap(True)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._hint)
+        layout.addWidget(self.table)
+        self.table.selectionModel().selectionChanged.connect(self._selected)
+        self.table.doubleClicked.connect(self._double_clicked)
+        session.classes_changed.connect(self._refresh)
+        session.selection_changed.connect(self._show_selection)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        self.model.refresh()
+        has_classes = bool(self.model.rows)
+        self.table.setVisible(has_classes)
+        self._hint.setText(
+            "Double-click a name or a colour to change it. Choose a class and paint with napari's brush to "
+            "correct the map."
+            if has_classes
+            else "The classes appear here after a run."
+        )
+        self.table.setFixedHeight(min(30 + 24 * max(len(self.model.rows), 3), 330))
+        self._show_selection()
+
+    def _show_selection(self) -> None:
+        chosen = [n for n, row in enumerate(self.model.rows) if row["id"] in self._session.selected]
+        model = self.table.selectionModel()
+        if sorted({i.row() for i in model.selectedRows()}) == chosen:
+            return
+        selection = QItemSelection()
+        for n in chosen:
+            selection.select(self.model.index(n, 0), self.model.index(n, len(_COLUMNS) - 1))
+        model.blockSignals(True)
+        model.select(selection, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+        model.blockSignals(False)
+        self.table.viewport().update()
+        if chosen:
+            self.table.scrollTo(self.model.index(chosen[0], 0))
+
+    def _selected(self, *_: Any) -> None:
+        rows = sorted({i.row() for i in self.table.selectionModel().selectedRows()})
+        self._session.select([self.model.rows[n]["id"] for n in rows])
+
+    def _double_clicked(self, index: QModelIndex) -> None:
+        if index.column() != _COLOUR:
+            return
+        row = self.model.rows[index.row()]
+        chosen = QColorDialog.getColor(QColor(row["colour"]), self, f"Colour of {row['name']}")
+        if chosen.isValid():
+            self._session.recolour(row["id"], chosen.name())

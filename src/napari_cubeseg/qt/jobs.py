@@ -1,0 +1,43 @@
+"""Jobs in worker threads; everything they report arrives in the main thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from napari.qt import threading as napari_threading
+from superqt.utils import create_worker
+
+from cubeseg.errors import CubeSegError, JobError
+from napari_cubeseg.jobs import Cancelled, Control, Steps, controlled
+
+__all__ = ["run_in_thread"]
+
+
+def run_in_thread(
+    make: Callable[[], Steps],
+    control: Control,
+    on_event: Callable[[Any], None],
+    on_done: Callable[[Any], None],
+    on_error: Callable[[CubeSegError], None],
+    on_cancelled: Callable[[], None],
+    title: str = "",
+) -> None:
+    """Run a core generator in a thread (see :class:`napari_cubeseg.jobs.Runner`).
+
+    Long jobs, those with a title, are made known to napari, which asks before it closes on them; napari keeps
+    its workers for the life of the viewer, so the many short ones are not.
+    """
+
+    def errored(error: Exception) -> None:
+        if isinstance(error, Cancelled):
+            on_cancelled()
+        else:
+            on_error(error if isinstance(error, CubeSegError) else JobError(str(error)))
+
+    create = napari_threading.create_worker if title else create_worker
+    worker = create(controlled, make, control, _start_thread=False, _ignore_errors=True)
+    worker.yielded.connect(on_event)
+    worker.returned.connect(on_done)
+    worker.errored.connect(errored)
+    worker.start()

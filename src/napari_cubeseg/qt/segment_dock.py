@@ -1,0 +1,48 @@
+"""The right dock: Cube, Train, Classes, Export, from top to bottom as the work goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from napari_cubeseg.qt.classes_panel import ClassesPanel
+from napari_cubeseg.qt.cube_panel import CubePanel
+from napari_cubeseg.qt.export_panel import ExportPanel
+from napari_cubeseg.qt.jobs import run_in_thread
+from napari_cubeseg.qt.train_panel import TrainPanel
+from napari_cubeseg.session import session_of
+
+__all__ = ["SegmentDock"]
+
+
+class SegmentDock(QScrollArea):
+    """All panels of the work on one cube, one below the other."""
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__()
+        session = session_of(napari_viewer)
+        session.runner = run_in_thread
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(330)
+        inside = QWidget(self)
+        layout = QVBoxLayout(inside)
+        layout.setContentsMargins(8, 4, 8, 8)
+        layout.setSpacing(4)
+        for title, panel in (
+            ("1  Cube", CubePanel(session, inside)),
+            ("2  Train", TrainPanel(session, inside)),
+            ("3  Classes", ClassesPanel(session, inside)),
+            ("4  Export", ExportPanel(session, inside)),
+        ):
+            heading = QLabel(f"<b>{title}</b>", inside)
+            heading.setContentsMargins(0, 6, 0, 0)
+            layout.addWidget(heading)
+            layout.addWidget(panel)
+        layout.addStretch()
+        self.setWidget(inside)
+        # a cancelled generator lets go of the cube within a step, so closing the window ends the run too
+        self.destroyed.connect(session.stop_work)

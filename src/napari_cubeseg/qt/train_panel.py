@@ -1,0 +1,194 @@
+"""Method, number of classes, epochs; Run, Pause, Cancel; progress, losses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from magicgui.widgets import ComboBox, Container, FloatSpinBox, SpinBox
+from napari.utils.notifications import show_error
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+from cubeseg.config import FitConfig, Ramp
+from cubeseg.errors import ConfigError
+from cubeseg.training import FitEvent
+from napari_cubeseg.qt.plots import LossPlot
+from napari_cubeseg.session import Session
+
+__all__ = ["TrainPanel"]
+
+_METHODS = (
+    ("Deep clustering (autoencoder + K-means)", "deep"),
+    ("Quick look (principal components + K-means)", "pca"),
+)
+
+
+class TrainPanel(QWidget):
+    """The options that matter, and the run."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("cubeseg.train")
+        self._session = session
+        defaults = FitConfig()
+        self.method = ComboBox(
+            label="Method", choices=_METHODS, value="deep",
+            tooltip="Deep clustering learns what the spectra have in common; the quick look takes seconds",
+        )  # fmt: skip
+        self.least = SpinBox(
+            label="Classes from", min=1, max=255, value=defaults.clusters[0],
+            tooltip="Smallest number of classes to try; make both numbers equal to fix it",
+        )  # fmt: skip
+        self.most = SpinBox(
+            label="to", min=1, max=255, value=defaults.clusters[1],
+            tooltip="Largest number of classes to try; the number that fits best is chosen",
+        )  # fmt: skip
+        self.epochs = SpinBox(
+            label="Epochs", min=1, max=10000, value=defaults.epochs,
+            tooltip="How often the network sees the training spectra; more takes longer and may separate better",
+        )  # fmt: skip
+        self._main = Container(widgets=[self.method, self.least, self.most, self.epochs], labels=True)
+        self._options = self._make_options(defaults)
+        folded = QCollapsible("More options", self)
+        folded.setContent(self._options.native)
+        folded.collapse(animate=False)
+
+        self.run = _button("Run", "cubeseg.train.run", "Train and cluster the cube in the background")
+        self.pause = _button("Pause", "cubeseg.train.pause", "Let the run wait, to go on later")
+        self.cancel = _button("Cancel", "cubeseg.train.cancel", "Stop the run; earlier results stay")
+        buttons = QHBoxLayout()
+        for button, slot in ((self.run, self._run), (self.pause, self._pause), (self.cancel, session.cancel)):
+            button.clicked.connect(slot)
+            buttons.addWidget(button)
+        self._bar = QProgressBar(self)
+        self._bar.setObjectName("cubeseg.train.progress")
+        self._bar.setRange(0, 1000)
+        self._bar.setTextVisible(False)
+        self._status = QLabel(self)
+        self._status.setObjectName("cubeseg.train.status")
+        self._status.setWordWrap(True)
+        self.losses = LossPlot(session.viewer.theme, self)
+        self.losses.setToolTip("Losses per epoch: they should fall and level off")
+
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._main.native)
+        layout.addWidget(folded)
+        layout.addLayout(buttons)
+        layout.addWidget(self._bar)
+        layout.addWidget(self._status)
+        layout.addWidget(self.losses)
+        session.run_changed.connect(self._refresh)
+        session.cube_changed.connect(self._refresh)
+        session.progressed.connect(self._show)
+        session.result_changed.connect(self._summarise)
+        session.viewer.events.theme.connect(self._theme)
+        self._refresh()
+        self._bar.hide()
+        self.losses.hide()
+
+    def config(self) -> FitConfig:
+        """The options as they stand.
+
+        Raises
+        ------
+        ConfigError
+            If they make no sense together.
+        """
+        chosen = {name: widget.value for name, widget in self._more.items()}
+        beta, gamma = FitConfig().beta, FitConfig().gamma
+        return FitConfig(
+            method=self.method.value,
+            clusters=(self.least.value, self.most.value),
+            epochs=self.epochs.value,
+            beta=Ramp(beta.low, chosen.pop("beta"), beta.start, beta.end),
+            gamma=Ramp(gamma.low, chosen.pop("gamma"), gamma.start, gamma.end),
+            **chosen,
+        )
+
+    def _make_options(self, defaults: FitConfig) -> Container[Any]:
+        self._more: dict[str, Any] = {
+            "noise": ComboBox(
+                label="Noise", choices=[("find out", "auto"), ("counts", "poisson"), ("Gaussian", "gaussian")],
+                tooltip="How the values scatter; found from the file and the data unless you know better",
+            ),
+            "network": ComboBox(
+                label="Network", choices=[("variational (InfoVAE)", "infovae"), ("plain autoencoder", "ae")],
+                value=defaults.network, tooltip="A variational network keeps the codes in one compact cloud",
+            ),
+            "latent": SpinBox(
+                label="Code size", min=1, max=64, value=defaults.latent,
+                tooltip="Numbers that describe a spectrum after the encoder",
+            ),
+            "beta": FloatSpinBox(
+                label="Weight of prior", min=0, max=100, step=0.01, value=defaults.beta.high,
+                tooltip="How strongly the codes are drawn to a normal distribution (beta)",
+            ),
+            "gamma": FloatSpinBox(
+                label="Weight of clusters", min=0, max=100, step=0.01, value=defaults.gamma.high,
+                tooltip="How strongly the codes are drawn to their cluster's centre (gamma)",
+            ),
+            "seed": SpinBox(
+                label="Seed", min=0, max=2**31 - 1, value=defaults.seed,
+                tooltip="The same seed gives the same result on the same machine",
+            ),
+        }  # fmt: skip
+        return Container(widgets=list(self._more.values()), labels=True)
+
+    def _run(self) -> None:
+        try:
+            config = self.config()
+        except ConfigError as error:
+            show_error(str(error))
+            return
+        self.losses.restart()
+        self._bar.setValue(0)
+        self._session.start(config)
+
+    def _pause(self) -> None:
+        if self._session.paused:
+            self._session.resume()
+        else:
+            self._session.pause()
+
+    def _refresh(self) -> None:
+        running = self._session.running
+        self.run.setEnabled(not running)
+        self.pause.setEnabled(running)
+        self.cancel.setEnabled(running)
+        self.pause.setText("Resume" if self._session.paused else "Pause")
+        self._main.enabled = self._options.enabled = not running
+        self._bar.setVisible(running)
+        if self._session.paused:
+            self._status.setText("Paused")
+        elif not running:
+            self._summarise()
+
+    def _show(self, event: FitEvent) -> None:
+        self._bar.setValue(round(1000 * event.done))
+        if not self._session.paused:
+            self._status.setText(event.message)
+        if event.losses:
+            self.losses.show()
+            self.losses.add(event.epoch, dict(event.losses))
+
+    def _summarise(self) -> None:
+        if self._session.running:
+            return
+        result = self._session.result
+        if result is not None:
+            self._status.setText(f"{len(result.classes)} classes found. Click the image, or paint to correct.")
+        elif self._session.cube is not None:
+            self._status.setText("Press Run; the first labels appear while it trains.")
+        else:
+            self._status.setText("Open a cube first.")
+
+    def _theme(self, event: Any = None) -> None:
+        self.losses.set_theme(self._session.viewer.theme)
+
+
+def _button(text: str, name: str, tip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setObjectName(name)
+    button.setToolTip(tip)
+    return button

@@ -1,0 +1,74 @@
+"""napari's reader: cubes and result files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from cubeseg.bundle import is_result, load
+from cubeseg.errors import CubeSegError
+from cubeseg.io import ChoiceNeeded, open_cube
+from napari_cubeseg.layers import cube_layer, segmentation_layer
+
+__all__ = ["get_reader", "read"]
+
+LayerData = tuple[Any, ...]
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[LayerData]] | None:
+    """Offer to read; the manifest has already looked at the name."""
+    return read
+
+
+def read(path: str | Sequence[str]) -> list[LayerData]:
+    """Layers of one file or several.
+
+    A file that does not say which dataset is meant gives no layer yet: the Cube panel asks.
+
+    Raises
+    ------
+    DataError
+        One line that napari shows as a notification.
+    """
+    paths = [path] if isinstance(path, (str, Path)) else list(path)
+    layers: list[LayerData] = []
+    for one in paths:
+        if is_result(one):
+            layers.extend(_result_layers(one))
+            continue
+        try:
+            layers.append(cube_layer(open_cube(one)))
+        except ChoiceNeeded as question:
+            if not _ask(question):
+                raise
+    return layers or [(None,)]
+
+
+def _result_layers(path: str) -> list[LayerData]:
+    result = load(path)
+    layers: list[LayerData] = []
+    source = result.source
+    if source.path and Path(source.path).is_file():
+        try:
+            cube = open_cube(source.path, dataset=source.dataset or None, spectral_axis=source.spectral_axis)
+            if cube.source.fingerprint() == result.fingerprint:
+                layers.append(cube_layer(cube))
+        except CubeSegError:
+            pass  # the result stands on its own; the cube is a convenience
+    layers.append(segmentation_layer(result.labels.copy(), result.spatial, f"{Path(path).stem}", result))
+    return layers
+
+
+def _ask(question: ChoiceNeeded) -> bool:
+    """Open the dock and let its Cube panel ask; False where there is no viewer to ask in."""
+    from napari import current_viewer
+
+    from napari_cubeseg.session import session_of
+
+    viewer = current_viewer()
+    if viewer is None:
+        return False
+    session_of(viewer).ask(question)
+    viewer.window.add_plugin_dock_widget("napari-cubeseg", "Segment datacube")
+    return True

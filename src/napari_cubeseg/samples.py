@@ -1,0 +1,49 @@
+"""File > Open Sample: synthetic cubes on disk, each with its truth as a hidden layer."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+from cubeseg.samples import write_sample
+
+from cubeseg import __version__
+from cubeseg.io import open_cube
+from napari_cubeseg.layers import cube_layer, truth_layer
+
+__all__ = ["galaxy", "painting"]
+
+
+def painting() -> list[tuple[Any, dict[str, Any], str]]:
+    """Synthetic MA-XRF scan of a small painting, and its pigments."""
+    return _layers("painting")
+
+
+def galaxy() -> list[tuple[Any, dict[str, Any], str]]:
+    """Synthetic integral-field cube of a galaxy, and its components."""
+    return _layers("galaxy")
+
+
+def _layers(name: Literal["painting", "galaxy"]) -> list[tuple[Any, dict[str, Any], str]]:
+    path = _folder() / f"{name}.h5"
+    if not path.is_file():
+        write_sample(name, path)
+    cube = open_cube(path)
+    with h5py.File(path, "r") as file:
+        labels = file["truth/labels"][()]
+        names = tuple(text.decode() for text in file["truth/class_names"][()])
+    return [cube_layer(cube), truth_layer(labels, cube.spatial, names)]
+
+
+@cache
+def _folder() -> Path:
+    """A folder that lasts as long as the process; cubes are read from it while they are shown."""
+    made = tempfile.TemporaryDirectory(prefix=f"napari-cubeseg-{__version__}-", ignore_cleanup_errors=True)
+    _KEEP.append(made)
+    return Path(made.name)
+
+
+_KEEP: list[tempfile.TemporaryDirectory[str]] = []

@@ -1,0 +1,471 @@
+"""The one owner of viewer state: requests in, events applied, signals out. No Qt."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+from napari.utils.notifications import show_error, show_info
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from cubeseg.config import FitConfig
+from cubeseg.cube import Cube
+from cubeseg.errors import CubeSegError
+from cubeseg.io import ChoiceNeeded
+from cubeseg.segmentation import Segmentation
+from cubeseg.training import FitEvent, fit
+from napari_cubeseg import layers as our
+from napari_cubeseg.clicks import ClickWatcher
+from napari_cubeseg.corrections import Corrections
+from napari_cubeseg.jobs import Control, Runner, run_now
+
+__all__ = ["Pixel", "Session", "session_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Pixel:
+    """The inspected pixel: where it is, its label (0 = none) and its spectrum (bands,)."""
+
+    row: int
+    column: int
+    label: int
+    spectrum: NDArray[np.float32]
+
+
+class Session:
+    """State shared by all panels of one viewer.
+
+    Panels call its methods and listen to its signals; they never call each other. Long work goes through
+    `runner`; what a job reports is applied in the main thread, and dropped if the job is no longer current.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    runner : Runner
+        How jobs are run; at once in the calling thread unless a window provides threads.
+    """
+
+    cube_changed = Signal()
+    """Another cube is the active one (or none)."""
+    question_changed = Signal()
+    """A file waits for the user to say which dataset and axis are meant (`question`), or no longer."""
+    run_changed = Signal()
+    """A run has started, paused, resumed or ended."""
+    progressed = Signal(object)
+    """A FitEvent of the current run."""
+    result_changed = Signal()
+    """Another segmentation is the active one (or none)."""
+    classes_changed = Signal()
+    """Names, colours, pixel counts or spectra of the active segmentation."""
+    selection_changed = Signal()
+    """Which classes are selected (`selected`)."""
+    pixel_changed = Signal()
+    """Which pixel is inspected (`pixel`)."""
+    band_changed = Signal(int)
+    """The band that the slider shows."""
+    exported = Signal(object)
+    """Files were written (list of Path); an empty list where writing failed."""
+
+    def __init__(self, viewer: ViewerModel, runner: Runner = run_now) -> None:
+        self._viewer = weakref.ref(viewer)
+        self.runner = runner
+        self.cube_layer: Image | None = None
+        self.labels_layer: Labels | None = None
+        self.question: ChoiceNeeded | None = None
+        self.selected: tuple[int, ...] = ()
+        self.pixel: Pixel | None = None
+        self._run: Control | None = None
+        self._preview: Labels | None = None
+        self._hidden: list[Layer] = []
+        self._look: Control | None = None
+        self._corrections: Corrections | None = None
+        self._clicks = ClickWatcher(viewer, self._clicked)
+        viewer.layers.events.inserted.connect(self._inserted)
+        viewer.layers.events.removed.connect(self._removed)
+        viewer.layers.selection.events.active.connect(self._active_layer)
+        viewer.dims.events.current_step.connect(self._stepped)
+        for layer in viewer.layers:
+            self._adopt(layer)
+
+    # what there is
+
+    @property
+    def viewer(self) -> ViewerModel:
+        """The viewer; it must still be there."""
+        viewer = self._viewer()
+        assert viewer is not None
+        return viewer
+
+    @property
+    def cube(self) -> Cube | None:
+        """The active cube."""
+        return our.cube_of(self.cube_layer)
+
+    @property
+    def result(self) -> Segmentation | None:
+        """The active segmentation."""
+        return our.result_of(self.labels_layer)
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way (paused ones too)."""
+        return self._run is not None
+
+    @property
+    def paused(self) -> bool:
+        """Whether the run waits."""
+        return self._run is not None and self._run.paused
+
+    def cube_layers(self) -> list[Image]:
+        """All layers that show cubes."""
+        return [layer for layer in self.viewer.layers if our.role(layer) == "cube"]
+
+    @property
+    def band(self) -> int:
+        """The band that the slider shows."""
+        if self.cube_layer is None or self.viewer.dims.ndim < 3:
+            return 0
+        return our.band_of(self.cube_layer, self.viewer.dims.point[-3])
+
+    # requests
+
+    def use_cube(self, layer: Image | None) -> None:
+        """Make a cube layer the active one, together with its newest segmentation."""
+        if layer is self.cube_layer:
+            return
+        self.cube_layer = layer
+        self.pixel = None
+        if layer is not None:
+            self._show_brightest_band(layer)
+        self.cube_changed.emit()
+        self.pixel_changed.emit()
+        cube = self.cube
+        mine = [item for item in self.viewer.layers if _made_from(our.result_of(item), cube)]
+        self._use_labels(mine[-1] if mine else None)
+
+    def ask(self, question: ChoiceNeeded | None) -> None:
+        """Let the Cube panel ask which dataset of a file is meant; None when answered."""
+        self.question = question
+        self.question_changed.emit()
+
+    def answer(self, dataset: str, spectral_axis: int | None) -> None:
+        """Open the file of the pending question as the user said."""
+        from cubeseg.io import open_cube
+
+        if self.question is None:
+            return
+        path = self.question.path
+        try:
+            cube = open_cube(path, dataset=dataset, spectral_axis=spectral_axis)
+        except CubeSegError as error:
+            show_error(str(error))
+            return
+        self.ask(None)
+        self.add(our.cube_layer(cube))
+
+    def add(self, layer: tuple[Any, dict[str, Any], str]) -> Layer:
+        """Add a layer data tuple to the viewer."""
+        return self.viewer.add_layer(Layer.create(*layer))
+
+    def start(self, config: FitConfig) -> None:
+        """Train and cluster the active cube; ignored while a run is under way."""
+        cube = self.cube
+        if self.running:
+            return
+        if cube is None:
+            show_error("Open a cube first: drop a file on the window, or File > Open Sample > napari-cubeseg")
+            return
+        control = self._run = Control()
+        self._hidden = [item for item in self.viewer.layers if our.role(item) == "labels" and item.visible]
+        self.run_changed.emit()
+
+        def mine(apply: Callable[..., None]) -> Callable[..., None]:
+            def if_current(*arguments: Any) -> None:
+                if self._run is control:
+                    apply(*arguments)
+
+            return if_current
+
+        self.runner(
+            lambda: fit(cube, config),
+            control,
+            mine(self._apply),
+            mine(self._finished),
+            mine(self._failed),
+            mine(self._ended),
+            title=f"Segmenting {cube.source.name}",
+        )
+
+    def pause(self) -> None:
+        """Let the run wait."""
+        if self._run is not None:
+            self._run.pause()
+            self.run_changed.emit()
+
+    def resume(self) -> None:
+        """Let the run go on."""
+        if self._run is not None:
+            self._run.resume()
+            self.run_changed.emit()
+
+    def cancel(self) -> None:
+        """Stop the run and take its preview away; earlier results come back."""
+        if self._run is not None:
+            self._run.cancel()
+            self._ended()
+
+    def select(self, class_ids: Sequence[int]) -> None:
+        """Select classes everywhere; the brush takes the first of them."""
+        chosen = tuple(dict.fromkeys(class_ids))
+        if chosen == self.selected:
+            return
+        self.selected = chosen
+        if chosen and self.labels_layer is not None and self.labels_layer.selected_label != chosen[0]:
+            self.labels_layer.selected_label = chosen[0]
+        self.selection_changed.emit()
+
+    def inspect(self, row: int, column: int) -> None:
+        """Read a pixel's spectrum and select its class."""
+        cube, result = self.cube, self.result
+        if cube is None or not (0 <= row < cube.image_shape[0] and 0 <= column < cube.image_shape[1]):
+            return
+        if self._look is not None:
+            self._look.cancel()
+        control = self._look = Control()
+        fitting = result is not None and result.labels.shape == cube.image_shape
+        label = int(result.labels[row, column]) if result is not None and fitting else 0
+        self.select([label] if label else [])
+
+        def show(spectrum: NDArray[np.float32]) -> None:
+            if self._look is control:
+                self.pixel = Pixel(row, column, label, spectrum)
+                self.pixel_changed.emit()
+
+        self.runner(lambda: _one(lambda: cube.spectrum(row, column)), control, _ignore, show, _report, _ignore)
+
+    def show_band(self, band: int) -> None:
+        """Move the slider to a band."""
+        layer = self.cube_layer
+        if layer is None or band == self.band or self.viewer.dims.ndim < 3:
+            return
+        axis = self.viewer.dims.ndim - 3
+        self.viewer.dims.set_point(axis, layer.translate[0] + band * layer.scale[0])
+
+    def rename(self, class_id: int, name: str) -> None:
+        """Give a class another name."""
+        self._change(lambda result: result.rename(class_id, name))
+
+    def recolour(self, class_id: int, colour: str) -> None:
+        """Give a class another colour."""
+        self._change(lambda result: result.recolour(class_id, colour))
+
+    def export(self, folder: str | Path, formats: Sequence[str]) -> None:
+        """Write the active segmentation in the given formats, in the background."""
+        from cubeseg.export import export
+
+        result = self.result
+        if result is None:
+            show_error("There is nothing to export yet: run a segmentation first")
+            self.exported.emit([])
+            return
+
+        def written(paths: list[Path]) -> None:
+            show_info(f"{len(paths)} files written to {Path(folder)}")
+            self.exported.emit(paths)
+
+        def failed(error: CubeSegError) -> None:
+            show_error(str(error))
+            self.exported.emit([])
+
+        snapshot = result.copy()
+        self.runner(
+            lambda: _one(lambda: export(snapshot, folder, formats)),
+            Control(),
+            _ignore,
+            written,
+            failed,
+            _ignore,
+        )
+
+    def stop_work(self) -> None:
+        """Stop the run without touching the viewer, which may be closing."""
+        if self._run is not None:
+            self._run.cancel()
+            self._run = None
+
+    # what jobs report
+
+    def _apply(self, event: FitEvent) -> None:
+        if event.labels is not None:
+            self._show_preview(event.labels)
+        self.progressed.emit(event)
+
+    def _show_preview(self, labels: NDArray[np.int32]) -> None:
+        cube = self.cube
+        assert cube is not None
+        if self._preview is None or self._preview not in self.viewer.layers:
+            for item in self._hidden:
+                item.visible = False
+            made = self.add(our.segmentation_layer(labels, cube.spatial, f"{cube.source.name} classes", kind="preview"))
+            assert isinstance(made, Labels)
+            made.metadata[our.KEY]["cube"] = cube
+            our.preview_colours(made, 64)
+            made.editable = False
+            self._preview = made
+        else:
+            self._preview.data = labels
+
+    def _finished(self, result: Segmentation) -> None:
+        cube = self.cube
+        assert cube is not None
+        self._show_preview(result.labels.copy())
+        layer = self._preview
+        assert layer is not None
+        self._preview = None
+        layer.metadata[our.KEY] |= {"role": "labels", "result": result}
+        our.show_classes(layer, result)
+        # switching editable off and on also clears the undo history of the previews
+        layer.editable = False
+        layer.editable = True
+        self._run = None
+        self._hidden = []
+        self.run_changed.emit()
+        self._use_labels(layer)
+        show_info(f"{len(result.classes)} classes found in {cube.source.name}")
+
+    def _failed(self, error: CubeSegError) -> None:
+        self._ended()
+        show_error(str(error))
+
+    def _ended(self) -> None:
+        if self._preview is not None and self._preview in self.viewer.layers:
+            self.viewer.layers.remove(self._preview)
+        for item in self._hidden:
+            if item in self.viewer.layers:
+                item.visible = True
+        self._preview, self._hidden, self._run = None, [], None
+        self.run_changed.emit()
+
+    # what happens in the viewer
+
+    def _inserted(self, event: Any) -> None:
+        self._adopt(event.value)
+
+    def _adopt(self, layer: Layer) -> None:
+        if our.role(layer) == "cube" and isinstance(layer, Image):
+            self.use_cube(layer)
+        elif our.role(layer) == "labels" and isinstance(layer, Labels):
+            self._use_labels(layer)
+
+    def _removed(self, event: Any) -> None:
+        if event.value is self._preview:
+            self._preview = None
+        if event.value is self.labels_layer:
+            self._use_labels(None)
+        if event.value is self.cube_layer:
+            rest = self.cube_layers()
+            self.use_cube(rest[-1] if rest else None)
+
+    def _active_layer(self, event: Any) -> None:
+        layer = self.viewer.layers.selection.active
+        if layer is not None and our.role(layer) == "cube":
+            self.use_cube(layer)
+        elif layer is not None and our.role(layer) == "labels":
+            for item in self.cube_layers():
+                if _made_from(our.result_of(layer), our.cube_of(item)):
+                    self.use_cube(item)
+            self._use_labels(layer)
+
+    def _stepped(self, event: Any) -> None:
+        if self.cube_layer is not None:
+            self.band_changed.emit(self.band)
+
+    def _clicked(self, position: tuple[float, ...]) -> None:
+        if self.cube_layer is not None:
+            _, row, column = (round(float(v)) for v in self.cube_layer.world_to_data(position))
+            self.inspect(row, column)
+
+    def _use_labels(self, layer: Labels | None) -> None:
+        if layer is self.labels_layer:
+            return
+        if self._corrections is not None:
+            self._corrections.stop()
+        self.labels_layer, self._corrections = layer, None
+        result = self.result
+        if layer is not None and result is not None:
+            self._corrections = Corrections(layer, result, self._cube_for(result), self.runner, self._corrected)
+        self.selected = ()
+        self.result_changed.emit()
+        self.classes_changed.emit()
+        self.selection_changed.emit()
+
+    def _corrected(self) -> None:
+        """The user's painting has been taken over into the active segmentation."""
+        if self.labels_layer is not None and self.result is not None:
+            our.show_classes(self.labels_layer, self.result)
+        self.classes_changed.emit()
+
+    def _change(self, change: Callable[[Segmentation], None]) -> None:
+        result = self.result
+        if result is None or self.labels_layer is None:
+            return
+        try:
+            change(result)
+        except CubeSegError as error:
+            show_error(str(error))
+        our.show_classes(self.labels_layer, result)
+        self.classes_changed.emit()
+
+    def _cube_for(self, result: Segmentation) -> Cube | None:
+        """The open cube that a segmentation was made from."""
+        cubes = [cube for layer in self.cube_layers() if (cube := our.cube_of(layer)) is not None]
+        fitting = [c for c in cubes if _fits(c, result)]
+        same = [c for c in fitting if c.source == result.source]
+        return (same or fitting or [None])[-1]
+
+    def _show_brightest_band(self, layer: Image) -> None:
+        found = layer.metadata[our.KEY].get("probe")
+        if found is not None and self.viewer.dims.ndim >= 3:
+            with np.errstate(invalid="ignore"):
+                mean = np.nan_to_num(np.nanmean(found.typical, axis=0))
+            self.show_band(int(mean.argmax()))
+
+
+def _fits(cube: Cube, result: Segmentation) -> bool:
+    return cube.image_shape == result.labels.shape and cube.n_bands == len(result.axis)
+
+
+def _made_from(result: Segmentation | None, cube: Cube | None) -> bool:
+    return cube is not None and result is not None and _fits(cube, result) and cube.source == result.source
+
+
+def _one(work: Callable[[], Any]) -> Any:
+    """A job of a single step."""
+    yield None
+    return work()
+
+
+def _ignore(*_: Any) -> None:
+    return None
+
+
+def _report(error: CubeSegError) -> None:
+    show_error(str(error))
+
+
+_SESSIONS: weakref.WeakKeyDictionary[ViewerModel, Session] = weakref.WeakKeyDictionary()
+
+
+def session_of(viewer: Any) -> Session:
+    """The session of a viewer; made at the first call. Proxies that napari hands to plugins are unwrapped."""
+    real = getattr(viewer, "__wrapped__", viewer)
+    if real not in _SESSIONS:
+        _SESSIONS[real] = Session(real)
+    return _SESSIONS[real]
