@@ -123,6 +123,16 @@ class Session:
         """Whether the run waits."""
         return self._run is not None and self._run.paused
 
+    @property
+    def typical(self) -> NDArray[np.float32] | None:
+        """Mean spectrum (bands,) of the few pixels that were read when the active cube was opened."""
+        found = None if self.cube_layer is None else self.cube_layer.metadata[our.KEY].get("probe")
+        if found is None:
+            return None
+        finite = np.isfinite(found.typical)
+        total = np.where(finite, found.typical, 0).sum(axis=0)
+        return np.asarray(total / np.maximum(finite.sum(axis=0), 1), dtype=np.float32)
+
     def cube_layers(self) -> list[Image]:
         """All layers that show cubes."""
         return [layer for layer in self.viewer.layers if our.role(layer) == "cube"]
@@ -143,7 +153,7 @@ class Session:
         self.cube_layer = layer
         self.pixel = None
         if layer is not None:
-            self._show_brightest_band(layer)
+            self._show_brightest_band()
         self.cube_changed.emit()
         self.pixel_changed.emit()
         cube = self.cube
@@ -430,12 +440,10 @@ class Session:
         same = [c for c in fitting if c.source == result.source]
         return (same or fitting or [None])[-1]
 
-    def _show_brightest_band(self, layer: Image) -> None:
-        found = layer.metadata[our.KEY].get("probe")
-        if found is not None and self.viewer.dims.ndim >= 3:
-            with np.errstate(invalid="ignore"):
-                mean = np.nan_to_num(np.nanmean(found.typical, axis=0))
-            self.show_band(int(mean.argmax()))
+    def _show_brightest_band(self) -> None:
+        typical = self.typical
+        if typical is not None and self.viewer.dims.ndim >= 3:
+            self.show_band(int(typical.argmax()))
 
 
 def _fits(cube: Cube, result: Segmentation) -> bool:

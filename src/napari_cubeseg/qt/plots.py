@@ -94,6 +94,8 @@ class LossPlot(ThemedPlot):
         self.setMinimumHeight(110)
         self.setMaximumHeight(150)
         self.legend.setColumnCount(2)
+        self.plotItem.getAxis("left").setStyle(maxTickLevel=0, textFillLimits=[(0, 0.5)])
+        self.plotItem.getAxis("left").setWidth(38)
         self._curves: dict[str, Any] = {}
         self._values: dict[str, tuple[list[int], list[float]]] = {}
 

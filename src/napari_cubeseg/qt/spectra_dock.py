@@ -78,6 +78,8 @@ class SpectraDock(QWidget):
         window = dock.parent()
         if isinstance(window, QMainWindow) and not dock.isFloating():
             window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
+            # the right dock keeps the window's full height
+            window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
             window.resizeDocks([dock], [260], Qt.Orientation.Vertical)
 
     def _theme(self, event: Any = None) -> None:
@@ -100,6 +102,8 @@ class SpectraDock(QWidget):
         self.plot.setLabel("left", f"Mean ({unit})" if unit else "Mean intensity")
         if result is not None:
             self._draw_classes(result, axis.values)
+        elif self._session.typical is not None:
+            self._draw_curve(axis.values, self._session.typical, "mean of some pixels", "#8c96a0")
         self._draw_pixel(axis.values)
         self._show_band(self._session.band)
 
@@ -132,9 +136,10 @@ class SpectraDock(QWidget):
         pixel = self._session.pixel
         if pixel is None or len(pixel.spectrum) != len(x):
             return
-        name = f"pixel y {pixel.row}, x {pixel.column}"
-        pen = pg.mkPen(self.plot.colours.text, width=1)
-        curve = self.plot.plot(x, self._positive(pixel.spectrum), pen=pen, name=name)
+        self._draw_curve(x, pixel.spectrum, f"pixel y {pixel.row}, x {pixel.column}", self.plot.colours.text)
+
+    def _draw_curve(self, x: np.ndarray, y: np.ndarray, name: str, colour: str) -> None:
+        curve = self.plot.plot(x, self._positive(y), pen=pg.mkPen(colour, width=1), name=name)
         curve.setDownsampling(auto=True, method="peak")
         curve.setZValue(4)
         self._items.append(curve)

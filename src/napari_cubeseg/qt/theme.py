@@ -23,8 +23,8 @@ def plot_colours(theme_id: str) -> PlotColours:
     """The colours that go with a napari theme."""
     theme = get_theme(theme_id)
     return PlotColours(
-        background=theme.canvas.as_hex(long=True) if theme_id == "light" else theme.background.as_hex(long=True),
-        text=theme.text.as_hex(long=True),
-        grid=theme.secondary.as_hex(long=True),
-        accent=theme.current.as_hex(long=True),
+        background=theme.canvas.as_hex() if theme_id == "light" else theme.background.as_hex(),
+        text=theme.text.as_hex(),
+        grid=theme.secondary.as_hex(),
+        accent=theme.current.as_hex(),
     )

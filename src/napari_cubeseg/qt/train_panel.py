@@ -32,11 +32,11 @@ class TrainPanel(QWidget):
         self._session = session
         defaults = FitConfig()
         self.method = ComboBox(
-            label="Method", choices=_METHODS, value="deep",
+            name="method", choices=_METHODS, value="deep",
             tooltip="Deep clustering learns what the spectra have in common; the quick look takes seconds",
         )  # fmt: skip
         self.least = SpinBox(
-            label="Classes from", min=1, max=255, value=defaults.clusters[0],
+            label="Classes", min=1, max=255, value=defaults.clusters[0],
             tooltip="Smallest number of classes to try; make both numbers equal to fix it",
         )  # fmt: skip
         self.most = SpinBox(
@@ -47,11 +47,15 @@ class TrainPanel(QWidget):
             label="Epochs", min=1, max=10000, value=defaults.epochs,
             tooltip="How often the network sees the training spectra; more takes longer and may separate better",
         )  # fmt: skip
-        self._main = Container(widgets=[self.method, self.least, self.most, self.epochs], labels=True)
+        numbers = Container(widgets=[self.least, self.most, self.epochs], layout="horizontal", labels=True)
+        self._main = Container(widgets=[self.method, numbers], labels=False)
+        for container in (self._main, numbers):
+            container.margins = (0, 0, 0, 0)
         self._options = self._make_options(defaults)
         folded = QCollapsible("More options", self)
         folded.setContent(self._options.native)
         folded.collapse(animate=False)
+        folded.layout().setContentsMargins(0, 0, 0, 0)
 
         self.run = _button("Run", "cubeseg.train.run", "Train and cluster the cube in the background")
         self.pause = _button("Pause", "cubeseg.train.pause", "Let the run wait, to go on later")
