@@ -1,0 +1,50 @@
+# make demo   the sample painting in napari, training under way (without a display: a screenshot in build/demo)
+# make test   all tests, the viewer's included
+# Both make their own environment in .venv and install what they need.
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?= torch==2.13.0
+CONSTRAINTS ?= constraints.txt
+QT ?= PyQt6>=6.7,<6.12
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test test-core lint types imports check setup system clean soak
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt scripts/install.sh scripts/system.sh
+	PYTHON="$(PYTHON)" VENV="$(VENV)" TORCH="$(TORCH)" CONSTRAINTS="$(CONSTRAINTS)" QT="$(QT)" sh scripts/install.sh
+	touch $@
+
+# the libraries that Qt, OpenGL and the virtual display need; a word of advice where that takes root
+system:
+	sh scripts/system.sh
+
+demo: setup system
+	$(BIN)/python scripts/demo.py
+
+test: setup system
+	sh scripts/with-display.sh $(BIN)/python -m pytest -q -m "not slow" $(PYTEST)
+
+test-core: setup
+	$(BIN)/python -m pytest -q -m "not slow" tests/cubeseg $(PYTEST)
+
+soak: setup system
+	sh scripts/with-display.sh $(BIN)/python -m pytest -q $(PYTEST)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+imports: setup
+	$(BIN)/lint-imports
+
+check: lint types imports
+
+clean:
+	rm -rf build $(VENV)

@@ -1,0 +1,121 @@
+"""Synthetic cubes with their truth: an MA-XRF scan of a painting, an integral-field view of a galaxy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from cubeseg.errors import ConfigError
+from cubeseg.samples.scene import Sample, Scene, render, write
+
+__all__ = ["Sample", "galaxy", "painting", "write_sample"]
+
+
+def painting(size: int = 96, counts: float = 400.0, seed: int = 0, n_bands: int = 1024) -> Sample:
+    """MA-XRF scan of a small portrait, in memory.
+
+    Parameters
+    ----------
+    size : int
+        Height and width in pixels.
+    counts : float
+        Mean number of photons per pixel.
+    seed : int
+    n_bands : int
+        Channels between 0.5 and 38.5 keV.
+
+    Returns
+    -------
+    Sample
+        Counts (bands, y, x) as uint16, with labels, abundances and pure spectra.
+
+    Raises
+    ------
+    ConfigError
+        If an argument makes no sense.
+    """
+    return render(_scene("painting", size, counts, seed, n_bands))
+
+
+def galaxy(size: int = 64, counts: float = 400.0, seed: int = 0, n_bands: int = 920) -> Sample:
+    """MUSE-like cube of a spiral galaxy with an active nucleus, in memory.
+
+    Parameters
+    ----------
+    size : int
+        Height and width in spaxels.
+    counts : float
+        Mean number of source electrons per channel in the brightest tenth of the field.
+    seed : int
+    n_bands : int
+        Channels between 4750 and 9350 Å.
+
+    Returns
+    -------
+    Sample
+        Sky-subtracted flux (bands, y, x) as float32 with its variance, labels, flux shares and pure spectra.
+
+    Raises
+    ------
+    ConfigError
+        If an argument makes no sense.
+    """
+    return render(_scene("galaxy", size, counts, seed, n_bands))
+
+
+def write_sample(
+    name: Literal["painting", "galaxy"],
+    path: str | Path,
+    *,
+    size: int | None = None,
+    counts: float | None = None,
+    seed: int = 0,
+) -> Path:
+    """Write a sample as HDF5 and its truth beside it, row by row, never whole in memory.
+
+    Parameters
+    ----------
+    name : {"painting", "galaxy"}
+    path : path-like
+        ``p.h5``; the truth is written to ``p.truth.npy``, int32, 1..K, 0 = not labelled.
+    size, counts, seed
+        As for :func:`painting` and :func:`galaxy`; their defaults where None.
+
+    Returns
+    -------
+    Path
+        Of the truth.
+
+    Raises
+    ------
+    ConfigError
+        If an argument makes no sense.
+    DataError
+        If the files cannot be written; then neither is.
+    """
+    defaults = {"painting": (96, 1024), "galaxy": (64, 920)}
+    if name not in defaults:
+        raise ConfigError(f"there is no sample '{name}'; there are painting and galaxy")
+    default_size, n_bands = defaults[name]
+    chosen = default_size if size is None else size
+    return write(_scene(name, chosen, 400.0 if counts is None else counts, seed, n_bands), Path(path))
+
+
+def _scene(name: str, size: int, counts: float, seed: int, n_bands: int) -> Scene:
+    if size < 8:
+        raise ConfigError(f"size: {size} pixels are too few for a picture; at least 8")
+    if size > 16384:
+        raise ConfigError(f"size: {size} pixels are too many; at most 16384")
+    if not 0 < counts < 1e7:
+        raise ConfigError(f"counts must be positive and below ten million, not {counts:g}")
+    if seed < 0:
+        raise ConfigError(f"seed must not be negative, not {seed}")
+    if n_bands < 16:
+        raise ConfigError(f"n_bands must be at least 16, not {n_bands}")
+    if name == "painting":
+        from cubeseg.samples.painting import painting_scene
+
+        return painting_scene(size, counts, seed, n_bands)
+    from cubeseg.samples.galaxy import galaxy_scene
+
+    return galaxy_scene(size, counts, seed, n_bands)
