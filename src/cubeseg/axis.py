@@ -66,7 +66,7 @@ def normalise_unit(text: str) -> tuple[str, AxisKind]:
     key = text.strip()
     if key == "MeV":
         return "MeV", "energy"
-    return _UNITS.get(key.lower(), (key, "channel"))
+    return _UNITS.get(key.lower(), _UNITS.get(key.lower().replace(" ", ""), (key, "channel")))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,19 @@
-"""Reading cubes: one module per format, one registry."""
+"""Reading cubes: one module per format, one registry. A new format is a new module, imported here."""
 
+from cubeseg.io import envi, fits, hdf5, matlab, numpy_files
 from cubeseg.io.registry import Candidate, ChoiceNeeded, Format, ReadOptions, formats, open_cube, reader
 
-__all__ = ["Candidate", "ChoiceNeeded", "Format", "ReadOptions", "formats", "open_cube", "reader"]
+__all__ = [
+    "Candidate",
+    "ChoiceNeeded",
+    "Format",
+    "ReadOptions",
+    "envi",
+    "fits",
+    "formats",
+    "hdf5",
+    "matlab",
+    "numpy_files",
+    "open_cube",
+    "reader",
+]

@@ -17,8 +17,11 @@ __all__ = ["Candidate", "ChoiceNeeded", "Format", "ReadOptions", "formats", "ope
 
 @dataclass(frozen=True)
 class Candidate:
-    """One dataset of a file that could be the cube: its name inside the file, shape, dtype as text, and the
-    axis (of the stored order) that is most probably spectral, None where nothing tells."""
+    """One dataset of a file that could be the cube.
+
+    Its name inside the file, shape, dtype as text, and the axis (of the stored order) that is most probably
+    spectral, None where nothing tells.
+    """
 
     dataset: str
     shape: tuple[int, ...]
@@ -106,4 +109,42 @@ def open_cube(path: str | Path, *, dataset: str | None = None, spectral_axis: in
     ChoiceNeeded
         If the file holds several candidates and nothing says which is meant.
     """
-    raise NotImplementedError
+    file = Path(path)
+    head = _head(file)
+    options = ReadOptions(dataset, spectral_axis)
+    for known in _FORMATS:
+        if known.sniff(file, head):
+            break
+    else:
+        names = ", ".join(dict.fromkeys(known.name for known in _FORMATS))
+        raise DataError(f"{file}: is of no format that cubeseg reads ({names})")
+    try:
+        return known.read(file, options)
+    except DataError as error:
+        if str(file) in str(error):
+            raise
+        raise DataError(f"{file}: {error}") from error
+    except MemoryError as error:
+        raise DataError(f"{file}: does not fit into memory in this format; convert it to HDF5 or ENVI") from error
+    except Exception as error:
+        # whatever a parser throws at a broken file reaches the user as one line
+        reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+        raise DataError(f"{file}: cannot be read as {known.name}, it is damaged or truncated ({reason})") from error
+
+
+def _head(file: Path) -> bytes:
+    """The first 4096 bytes of a file that can be a cube at all."""
+    if not file.exists():
+        raise DataError(f"{file}: there is no such file")
+    if file.is_dir():
+        raise DataError(f"{file}: is a folder; name a file in it")
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(4096)
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror})") from error
+    if not head:
+        raise DataError(f"{file}: is empty (0 bytes)")
+    if head.startswith(b"version https://git-lfs"):
+        raise DataError(f"{file}: is a Git LFS pointer, not the data; fetch them with 'git lfs pull'")
+    return head

@@ -98,7 +98,7 @@ def _templates(wave: NDArray[np.float64]) -> NDArray[np.float32]:
             0.7 * old / old.mean() + 110 * shock,
         ])  # fmt: skip
     spectra = np.array(made).transpose(1, 0, 2) * 10 ** (-0.4 * 0.6 * ((wave / 5500) ** -1.3 - 1))
-    return (spectra / spectra.mean(axis=2, keepdims=True)).astype(np.float32)
+    return np.asarray(spectra / spectra.mean(axis=2, keepdims=True), dtype=np.float32)
 
 
 def _lines(wave: NDArray[np.float64], lines: tuple[tuple[float, float], ...], sigma_kms: float) -> NDArray[np.float64]:

@@ -144,4 +144,4 @@ def smooth_field(size: int, coarse: int, rng: np.random.Generator) -> Float32:
     grid = rng.standard_normal((coarse + 4, coarse + 4))
     at = np.linspace(1, coarse + 2, size)
     field = map_coordinates(grid, np.meshgrid(at, at, indexing="ij"), order=3, mode="nearest")
-    return ((field - field.mean()) / field.std()).astype(np.float32)
+    return np.asarray((field - field.mean()) / field.std(), dtype=np.float32)

@@ -1,0 +1,168 @@
+"""Generic HDF5: any 3-D dataset, its axis from attributes, dimension scales or sibling vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cubeseg.axis import SpectralAxis
+from cubeseg.cube import Cube, LazyArray, Noise, NoiseKind, Source, Spatial
+from cubeseg.errors import DataError
+from cubeseg.io.layout import Vector, check_size, choose, make_axis, spatial_order
+from cubeseg.io.lazy import AxisView
+from cubeseg.io.registry import ReadOptions, reader
+
+__all__ = ["lazy_dataset", "open_hdf5", "text"]
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+@reader(
+    "HDF5",
+    (".h5", ".hdf5", ".hdf", ".he5", ".nxs"),
+    lambda path, head: head.startswith(SIGNATURE) and path.suffix.lower() != ".mat",
+)
+def read_hdf5(path: Path, options: ReadOptions) -> Cube:
+    """The cube of an HDF5 file; nothing is read but its surroundings."""
+    file = open_hdf5(path)
+    if text(file.attrs.get("format", "")) == "cubeseg-result":
+        raise DataError(f"{path}: is a segmentation result, not a cube; open it with File > Open or cubeseg.load")
+    cubes, vectors = _collect(file)
+    found = choose(str(path), cubes, vectors, options)
+    assert found.spectral_axis is not None
+    dataset = file[found.dataset]
+    long = _long(dataset.shape)
+    bands, y, x = (long[n] for n in spatial_order(found.spectral_axis))
+    order = (bands, y, x)
+    data = lazy_dataset(path, dataset, order)
+    near = _nearest_first(vectors, dataset.name)
+    axis, notes = make_axis(data.shape[0], near)
+    attributes = _attributes(dataset, file)
+    if not axis.calibrated:
+        axis = _calibrated(axis, attributes)
+    return Cube(
+        data,
+        axis,
+        _noise(path, file, dataset, order, attributes),
+        spatial=_spatial(attributes),
+        source=Source(str(path), "HDF5", found.dataset, found.spectral_axis),
+        unit=text(attributes.get("data_unit", dataset.attrs.get("units", ""))),
+        metadata={name: _plain(value) for name, value in attributes.items()} | notes,
+    )
+
+
+def open_hdf5(path: Path) -> Any:
+    """Open for reading, with room for a row of chunks in the cache."""
+    import h5py
+
+    return h5py.File(path, "r", rdcc_nbytes=64 << 20, locking="best-effort")
+
+
+def lazy_dataset(path: Path, dataset: Any, order: tuple[int, int, int]) -> LazyArray:
+    """A dataset as (bands, y, x): memory-mapped where it lies in one piece, so that any slice is cheap."""
+    offset = dataset.id.get_offset()
+    plain = dataset.chunks is None and dataset.compression is None and dataset.external is None
+    if plain and offset is not None and dataset.dtype.isnative and dataset.size:
+        check_size(str(path), path.stat().st_size, offset + dataset.size * dataset.dtype.itemsize)
+        mapped = np.memmap(path, dataset.dtype, "r", offset, tuple(dataset.shape[n] for n in sorted(order)))
+        return mapped.transpose([sorted(order).index(n) for n in order])
+    return AxisView(dataset, order)
+
+
+def text(value: Any) -> str:
+    """An attribute as text, however it was stored."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.reshape(-1)[0]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _collect(file: Any) -> tuple[list[tuple[str, tuple[int, ...], Any]], list[Vector]]:
+    """All numeric 3-D datasets and all vectors; the group of a sample's truth is left out."""
+    import h5py
+
+    cubes: list[tuple[str, tuple[int, ...], Any]] = []
+    vectors: list[Vector] = []
+
+    def visit(name: str, item: Any) -> None:
+        if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "uif" or name.startswith("truth/"):
+            return
+        if item.ndim >= 3 and len(_long(item.shape)) == 3:
+            cubes.append((name, tuple(item.shape[n] for n in _long(item.shape)), item.dtype))
+        elif item.ndim == 1 and 1 < item.size <= 1_000_000:
+            unit = text(item.attrs.get("unit", item.attrs.get("units", item.attrs.get("UNIT", ""))))
+            vectors.append(Vector(name, item[()].astype(np.float64), unit, text(item.attrs.get("medium", ""))))
+
+    file.visititems(visit)
+    for holder in [file, *(file[name] for name, _, _ in cubes)]:
+        for key, value in holder.attrs.items():
+            array = np.asarray(value)
+            if array.ndim == 1 and array.size > 3 and array.dtype.kind in "uif":
+                unit = text(holder.attrs.get(f"{key}_unit", holder.attrs.get(f"{key}_units", "")))
+                vectors.append(Vector(f"{holder.name.strip('/')}/{key}", array.astype(np.float64), unit))
+    return cubes, vectors
+
+
+def _long(shape: tuple[int, ...]) -> list[int]:
+    """The axes of an array that count: all three, or those longer than one of an array that has more."""
+    return list(range(3)) if len(shape) == 3 else [n for n, length in enumerate(shape) if length > 1]
+
+
+def _nearest_first(vectors: Sequence[Vector], name: str) -> list[Vector]:
+    """Vectors in the order of how much of their path they share with the dataset."""
+    own = name.strip("/").split("/")
+
+    def shared(vector: Vector) -> int:
+        parts = vector.name.split("/")
+        return sum(1 for a, b in zip(own, parts, strict=False) if a == b)
+
+    return sorted(vectors, key=shared, reverse=True)
+
+
+def _attributes(dataset: Any, file: Any) -> dict[str, Any]:
+    """Attributes of the root, the group and the dataset, the nearest winning."""
+    return {**dict(file.attrs), **dict(dataset.parent.attrs), **dict(dataset.attrs)}
+
+
+def _calibrated(axis: SpectralAxis, attributes: dict[str, Any]) -> SpectralAxis:
+    """Channel numbers through a ``calibration`` attribute a + b x + c x^2, in keV unless it says otherwise."""
+    numbers = np.atleast_1d(np.asarray(attributes.get("calibration", []))).ravel()
+    if (
+        not 2 <= numbers.size <= 3
+        or numbers.dtype.kind not in "uif"
+        or not np.isfinite(numbers).all()
+        or not numbers[1]
+    ):
+        return axis
+    values = np.polynomial.polynomial.polyval(axis.values, numbers.astype(np.float64))
+    try:
+        return SpectralAxis.from_values(values, text(attributes.get("calibration_unit", "keV")))
+    except DataError:
+        return axis
+
+
+def _noise(path: Path, file: Any, dataset: Any, order: tuple[int, int, int], attributes: dict[str, Any]) -> Noise:
+    said = text(attributes.get("noise", ""))
+    kind: NoiseKind = "poisson" if said == "poisson" else "gaussian" if said == "gaussian" else "unknown"
+    for name, inverse, squared in (("variance", False, True), ("ivar", True, True), ("error", False, False)):
+        beside = dataset.parent.get(name)
+        if beside is not None and beside.name != dataset.name and getattr(beside, "shape", None) == dataset.shape:
+            return Noise("gaussian", lazy_dataset(path, beside, order), inverse, squared)
+    return Noise(kind)
+
+
+def _spatial(attributes: dict[str, Any]) -> Spatial:
+    size = np.atleast_1d(np.asarray(attributes.get("pixel_size", [])))
+    if size.size not in (1, 2) or size.dtype.kind not in "uif" or not (np.isfinite(size).all() and (size > 0).all()):
+        return Spatial()
+    unit = text(attributes.get("pixel_unit", attributes.get("pixel_size_unit", "pixel"))) or "pixel"
+    return Spatial((float(size[0]), float(size[-1])), unit)
+
+
+def _plain(value: Any) -> Any:
+    array = np.asarray(value)
+    if array.dtype.kind in "SOU":
+        return text(value) if array.size == 1 else [text(v) for v in array.ravel()[:1000]]
+    return array.tolist() if array.size <= 10000 and array.dtype.kind in "uifb" else str(array.dtype)

@@ -1,0 +1,222 @@
+"""Which array of a file is the cube, which of its axes is spectral: the rules that generic formats share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubeseg.axis import SpectralAxis, normalise_unit
+from cubeseg.errors import DataError
+from cubeseg.io.registry import Candidate, ChoiceNeeded, ReadOptions
+
+__all__ = ["Vector", "check_size", "choose", "guess_axis", "make_axis", "spatial_order"]
+
+_AXIS_WORDS = re.compile(
+    r"energ|wave|lambda|freq|veloc|raman|shift|wavenumber|\bwl\b|^wl|wl$|\bev\b|kev|channel|^axis$|spectral", re.I
+)
+_CUBE_NAMES = ("img", "cube", "data", "hyprimg", "hypercube", "datacube", "image", "i", "i1", "maxrf_cube", "spectra")
+_SIDE = re.compile(r"(^|/)(truth|variance|var|ivar|err|error|sigma|mask|dq|labels?|rgb\w*)(/|$)", re.I)
+
+
+@dataclass(frozen=True, eq=False)
+class Vector:
+    """A 1-D array of a file that may be the spectral axis."""
+
+    name: str
+    values: NDArray[np.float64]
+    unit: str = ""
+    medium: str = ""
+
+    @property
+    def spectral(self) -> bool:
+        """Whether its name says that it is one."""
+        return bool(_AXIS_WORDS.search(self.name.rsplit("/", 1)[-1]))
+
+
+def choose(
+    path: str, found: Sequence[tuple[str, tuple[int, ...], Any]], vectors: Sequence[Vector], options: ReadOptions
+) -> Candidate:
+    """Decide which dataset is the cube and which of its axes is spectral.
+
+    Parameters
+    ----------
+    path : str
+    found : sequence of (name, shape, dtype)
+        All numeric 3-D arrays of the file.
+    vectors : sequence of Vector
+    options : ReadOptions
+        What the user says goes first.
+
+    Returns
+    -------
+    Candidate
+        With the spectral axis known.
+
+    Raises
+    ------
+    DataError
+        If there is no 3-D array, or none of the name that was asked for.
+    ChoiceNeeded
+        If the file does not say.
+    """
+    listed = [Candidate(n, s, str(np.dtype(d)), guess_axis(n, s, vectors)) for n, s, d in found]
+    if options.dataset is not None:
+        named = [c for c in listed if c.dataset.strip("/") == options.dataset.strip("/")]
+        if not named:
+            there = ", ".join(c.dataset for c in listed) or "no 3-D array at all"
+            raise DataError(f"{path}: there is no cube named '{options.dataset}'; there is {there}")
+        return _with_axis(path, named[0], options, listed)
+    usable = [c for c in listed if not _SIDE.search(c.dataset) and min(c.shape) > 0] or listed
+    if not usable:
+        raise DataError(f"{path}: holds no 3-D array of numbers, so no datacube")
+    ranked = sorted(usable, key=lambda c: -_rank(c, vectors))
+    if len(ranked) > 1 and _rank(ranked[0], vectors) - _rank(ranked[1], vectors) < 1:
+        names = ", ".join(c.dataset for c in ranked[:6])
+        raise ChoiceNeeded(
+            f"{path}: holds {len(ranked)} possible cubes ({names}); say which with --dataset", path, tuple(ranked)
+        )
+    return _with_axis(path, ranked[0], options, ranked)
+
+
+def guess_axis(name: str, shape: tuple[int, ...], vectors: Sequence[Vector]) -> int | None:
+    """The axis that is most probably spectral; None where nothing tells.
+
+    A vector whose name says energy, wavelength... and whose length fits decides; then the authors' layout
+    ``img`` (y, x, channel); then the axis whose length differs from those of two that are alike.
+    """
+    for vector in vectors:
+        fitting = [n for n, length in enumerate(shape) if length == len(vector.values)]
+        if vector.spectral and len(fitting) == 1:
+            return fitting[0]
+    if name.rsplit("/", 1)[-1].lower() in ("img", "hyprimg"):
+        return len(shape) - 1
+    a, b, c = np.log(np.maximum(shape, 1))
+    # an image is rarely longer than wide by much, so a spectrum is what differs from two similar lengths
+    unlike = np.array([abs(a - (b + c) / 2) - abs(b - c), -np.inf, abs(c - (a + b) / 2) - abs(a - b)])
+    if a == c != b:
+        return 1
+    best = int(unlike.argmax())
+    return best if unlike[best] > 0.3 and unlike[best] - unlike[2 - best] > 0.3 else None
+
+
+def make_axis(n_bands: int, vectors: Sequence[Vector]) -> tuple[SpectralAxis, dict[str, Any]]:
+    """The spectral axis from the vectors of a file; channel numbers where none fits.
+
+    Returns
+    -------
+    axis : SpectralAxis
+    metadata : dict
+        ``axis_guessed`` where the unit was told from the values.
+    """
+    fitting = [v for v in vectors if len(v.values) == n_bands and v.spectral and _monotonic(v.values)]
+    if not fitting:
+        notes: dict[str, Any] = {}
+        for vector in vectors:
+            if len(vector.values) == n_bands and vector.spectral:
+                notes["axis_rejected"] = f"'{vector.name}' neither rises nor falls throughout, so bands are numbered"
+        return SpectralAxis.channels(n_bands), notes
+    vector = max(fitting, key=lambda v: bool(v.unit))
+    unit, kind = normalise_unit(vector.unit)
+    notes = {}
+    if not vector.unit:
+        unit = _unit_of(vector)
+        kind = normalise_unit(unit)[1]
+        if unit:
+            notes["axis_guessed"] = f"the unit {unit} of '{vector.name}' was told from its name and values"
+    if "raman" in vector.name.lower() and kind == "wavenumber":
+        kind = "raman_shift"
+    medium = vector.medium if vector.medium in ("air", "vacuum") else ""
+    return SpectralAxis(vector.values, unit, kind, medium), notes  # type: ignore[arg-type]
+
+
+def spatial_order(spectral: int, ndim: int = 3) -> tuple[int, int, int]:
+    """Stored axes in the order (bands, y, x), where y comes before x in the file."""
+    rest = [n for n in range(ndim) if n != spectral]
+    return spectral, rest[0], rest[1]
+
+
+def check_size(path: str, there: int, needed: int) -> None:
+    """Refuse a file that is shorter than its header says.
+
+    Raises
+    ------
+    DataError
+        With both sizes.
+    """
+    if there < needed:
+        raise DataError(
+            f"{path}: its header promises {_bytes(needed)}, but the file holds {_bytes(there)}; "
+            "it is truncated, or the header is wrong"
+        )
+
+
+def _bytes(n: int) -> str:
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if n < 1024:
+            return f"{n:.4g} {unit}"
+        n = n / 1024  # type: ignore[assignment]
+    return f"{n:.4g} TiB"
+
+
+def _with_axis(path: str, c: Candidate, options: ReadOptions, listed: Sequence[Candidate]) -> Candidate:
+    axis = c.spectral_axis if options.spectral_axis is None else options.spectral_axis
+    if axis is None:
+        size = " x ".join(map(str, c.shape))
+        rest = tuple(other for other in listed if other is not c)
+        raise ChoiceNeeded(
+            f"{path}: nothing tells which axis of {c.dataset or 'the array'} ({size}) is spectral; "
+            "say it with --spectral-axis 0, 1 or 2", path, (c, *rest),
+        )  # fmt: skip
+    if not -len(c.shape) <= axis < len(c.shape):
+        raise DataError(f"{path}: there is no axis {axis}; {c.dataset} has axes 0 to {len(c.shape) - 1}")
+    return Candidate(c.dataset, c.shape, c.dtype, axis % len(c.shape))
+
+
+def _rank(candidate: Candidate, vectors: Sequence[Vector]) -> float:
+    """How much speaks for a candidate: an axis vector of its length, a telling name, size."""
+    matched = any(v.spectral and len(v.values) in candidate.shape for v in vectors)
+    named = candidate.dataset.rsplit("/", 1)[-1].lower() in _CUBE_NAMES
+    deep = sorted(candidate.shape)[0] > 3
+    # a factor of ten in size is worth as much as a telling name
+    return 1.0 * matched + 1.0 * named + 0.5 * deep + float(np.log10(np.prod(candidate.shape, dtype=np.float64) + 1))
+
+
+def _monotonic(values: NDArray[np.float64]) -> bool:
+    steps = np.diff(values)
+    return bool(np.isfinite(values).all() and ((steps > 0).all() or (steps < 0).all()))
+
+
+def _unit_of(vector: Vector) -> str:
+    name, top = vector.name.rsplit("/", 1)[-1].lower(), float(np.abs(vector.values).max())
+    for ending, unit in (
+        ("_um", "um"),
+        ("_nm", "nm"),
+        ("kev", "keV"),
+        ("_ev", "eV"),
+        ("cm1", "1/cm"),
+        ("_a", "Angstrom"),
+    ):
+        if name.endswith(ending):
+            return unit
+    if "energ" in name:
+        return "keV" if top < 200 else "eV"
+    if ("wave" in name and "number" not in name) or name.startswith("wl") or name.endswith("wl") or "lambda" in name:
+        return "um" if top < 20 else "nm" if top < 3500 else "Angstrom"
+    if "number" in name or "raman" in name:
+        return "1/cm"
+    return ""
+
+
+def vectors_of(arrays: Mapping[str, NDArray[Any]]) -> list[Vector]:
+    """Vectors among named arrays; those of shape (1, n) and (n, 1) too."""
+    found = []
+    for name, array in arrays.items():
+        flat = np.squeeze(array)
+        if flat.ndim == 1 and flat.size > 1 and flat.dtype.kind in "uif":
+            found.append(Vector(name, flat.astype(np.float64)))
+    return found

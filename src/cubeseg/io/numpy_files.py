@@ -1,0 +1,68 @@
+"""NumPy .npy (memory-mapped) and .npz."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubeseg.axis import SpectralAxis
+from cubeseg.cube import Cube, Source
+from cubeseg.errors import DataError
+from cubeseg.io.layout import choose, make_axis, spatial_order, vectors_of
+from cubeseg.io.registry import ReadOptions, reader
+
+__all__: list[str] = []
+
+
+@reader("NumPy", (".npy",), lambda path, head: head.startswith(b"\x93NUMPY"))
+def read_npy(path: Path, options: ReadOptions) -> Cube:
+    """One array, memory-mapped."""
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if array.ndim != 3:
+        raise DataError(f"{path}: the array has {array.ndim} axes, a cube has 3")
+    found = choose(str(path), [(path.name, array.shape, array.dtype)], [], ReadOptions(None, options.spectral_axis))
+    assert found.spectral_axis is not None
+    data = array.transpose(spatial_order(found.spectral_axis))
+    source = Source(str(path), "NumPy", "", found.spectral_axis)
+    return Cube(data, SpectralAxis.channels(data.shape[0]), source=source)
+
+
+@reader("NumPy archive", (".npz",), lambda path, head: head.startswith(b"PK") and path.suffix.lower() == ".npz")
+def read_npz(path: Path, options: ReadOptions) -> Cube:
+    """The 3-D member, with a vector of its length as axis. The format is compressed whole, so it is read whole."""
+    headers = _headers(path)
+    cubes = [
+        (name, shape, dtype) for name, (shape, dtype) in headers.items() if len(shape) == 3 and dtype.kind in "uif"
+    ]
+    with np.load(path, allow_pickle=False) as archive:
+        small: dict[str, NDArray[Any]] = {
+            name: archive[name] for name, (shape, dtype) in headers.items() if len(shape) == 1 and dtype.kind in "uif"
+        }
+        vectors = vectors_of(small)
+        found = choose(str(path), cubes, vectors, options)
+        assert found.spectral_axis is not None
+        data = archive[found.dataset].transpose(spatial_order(found.spectral_axis))
+    axis, notes = make_axis(data.shape[0], vectors)
+    source = Source(str(path), "NumPy archive", found.dataset, found.spectral_axis)
+    return Cube(data, axis, source=source, metadata=notes)
+
+
+def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    """Shape and dtype of every member, without reading the data; members that would unpack to more are refused."""
+    headers = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if not member.filename.endswith(".npy"):
+                continue
+            with archive.open(member) as file:
+                version = np.lib.format.read_magic(file)
+                read = np.lib.format.read_array_header_1_0 if version[0] == 1 else np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(file)
+            if int(np.prod(shape, dtype=np.int64)) * dtype.itemsize > member.file_size:
+                raise DataError(f"{path}: the member {member.filename} is shorter than its header says")
+            headers[member.filename.removesuffix(".npy")] = (tuple(shape), dtype)
+    return headers
