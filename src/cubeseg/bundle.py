@@ -67,6 +67,8 @@ def save(result: Segmentation, path: str | Path) -> None:
         for name in ("n", "total", "squares", "finite"):
             spectra.create_dataset(name, data=getattr(result.spectra, name), compression="gzip", compression_opts=1)
         file["centroids"] = result.centroids
+        if result.profiles is not None:
+            file["profiles"] = result.profiles
         record = {
             "classes": [asdict(c) for c in result.classes],
             "config": result.config.to_dict(),
@@ -137,6 +139,7 @@ def _load(file: Any) -> Segmentation:
         model=_load_model(file["model"], config) if "model" in file else None,
         centroids=file["centroids"][()],
         spread=float(record["spread"]),
+        profiles=file["profiles"][()] if "profiles" in file else None,
         history=record["history"],
         scores={int(k): float(v) for k, v in record["scores"].items()},
         spatial=Spatial(tuple(spatial["pixel_size"]), spatial["unit"], spatial["wcs"]),

@@ -27,11 +27,19 @@ class Clustering:
         Root mean squared distance of a code from its centroid, per dimension.
     scores : dict
         Score of every K that was tried; larger is better.
+    profiles : array of float32, shape (K, bins + 1), optional
+        Class spectra for :func:`cubeseg.likelihood.assign_counts`, where labels come from the counts themselves.
     """
 
     centroids: Float32
     spread: float
     scores: dict[int, float]
+    profiles: Float32 | None = None
+
+    def reordered(self, order: NDArray[np.intp]) -> Clustering:
+        """The same clusters, the one at ``order[k]`` now at k."""
+        profiles = None if self.profiles is None else self.profiles[order]
+        return Clustering(self.centroids[order], self.spread, self.scores, profiles)
 
 
 def kmeans(codes: Float32, k: int, seed: int, restarts: int = 10) -> Float32:
@@ -100,7 +108,7 @@ def simplified_silhouette(codes: Float32, centroids: Float32) -> float:
 
 
 def iterative_kmeans(
-    codes: Float32, candidates: range, seed: int, coreset: int = 10000
+    codes: Float32, candidates: range, seed: int, coreset: int = 10000, restarts: int = 10
 ) -> Generator[tuple[int, float], None, Clustering]:
     """Cluster for every K of a range on a random subset, keep the best K, finish it on all codes.
 
@@ -112,6 +120,8 @@ def iterative_kmeans(
     seed : int
     coreset : int
         Codes used to compare the candidates.
+    restarts : int
+        Of K-means, for each candidate.
 
     Yields
     ------
@@ -129,7 +139,7 @@ def iterative_kmeans(
     scores: dict[int, float] = {}
     found: dict[int, Float32] = {}
     for k in candidates:
-        found[k] = kmeans(few, k, seed)
+        found[k] = kmeans(few, k, seed, restarts)
         scores[k] = simplified_silhouette(few, found[k]) if k > 1 else 0.0
         yield k, scores[k]
     best = max(scores, key=lambda k: scores[k])

@@ -82,6 +82,12 @@ class FitConfig:
     dropout : float
     beta, gamma : Ramp
         Weights of the MMD term and of the clustering term.
+    coordinates : {"decoded", "latent"}
+        Where K-means measures: on the principal axes of what the codes decode to, in the metric of the noise, or
+        on the codes themselves, whose distances an autoencoder leaves arbitrary.
+    refine : bool
+        For counts: let each pixel choose the class whose mean spectrum explains its photons best (hard
+        expectation-maximisation under the multinomial, Banerjee et al. 2005), starting from the K-means classes.
     combine : {"sum", "product"}
         Total loss: rec + beta*mmd + gamma*cluster, or (rec + beta*mmd)(1 + gamma*cluster)/(1 + gamma).
     batch : int
@@ -93,8 +99,8 @@ class FitConfig:
     """
 
     method: Method = "deep"
-    clusters: tuple[int, int] = (2, 12)
-    epochs: int = 30
+    clusters: tuple[int, int] = (4, 12)
+    epochs: int = 20
     seed: int = 0
     device: str = "auto"
     noise: NoiseChoice = "auto"
@@ -107,6 +113,8 @@ class FitConfig:
     dropout: float = 0.0
     beta: Ramp = Ramp(0.0, 0.05, 0.2, 0.5)
     gamma: Ramp = Ramp(0.0, 0.05, 0.4, 0.7)
+    coordinates: Literal["decoded", "latent"] = "decoded"
+    refine: bool = True
     combine: Literal["sum", "product"] = "sum"
     batch: int = 256
     learning_rate: float = 1e-3
@@ -193,6 +201,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "network": ("infovae", "ae"),
     "block": ("snn", "dnn"),
     "combine": ("sum", "product"),
+    "coordinates": ("decoded", "latent"),
 }
 
 

@@ -90,6 +90,10 @@ class Segmentation:
         The trained model (``encode``, ``arrays``, ``settings``, ``preprocessor``).
     centroids : array of float32, shape (K, d)
         Class centres in the latent space, row k for label k + 1 as first clustered.
+    spread : float
+        Standard deviation of the codes inside a class, per dimension.
+    profiles : array of float32, shape (K, bins + 1), optional
+        Logarithms of the class spectra and shares that labelled the pixels of a counts cube.
     history : list of dict
         Losses of every epoch.
     scores : dict of int to float
@@ -113,6 +117,7 @@ class Segmentation:
     model: Any = None
     centroids: Float32 = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     spread: float = 1.0
+    profiles: Float32 | None = None
     history: list[dict[str, float]] = field(default_factory=list)
     scores: dict[int, float] = field(default_factory=dict)
     spatial: Spatial = field(default_factory=Spatial)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from cubeseg.clustering import Clustering, align, assign, iterative_kmeans
 from cubeseg.config import FitConfig
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, CubeSegError, JobError
+from cubeseg.likelihood import assign_counts, refine_counts
 from cubeseg.models import Model, model_class
 from cubeseg.preprocess import usable_pixels
 from cubeseg.sampling import Sample, draw_sample
@@ -142,6 +143,8 @@ def _fit(cube: Cube, config: FitConfig) -> Generator[FitEvent, None, Segmentatio
         preview = yield from _train(model, sample, config, history)
     codes = yield from _encode(model, sample)
     clustering = yield from _cluster(codes, candidates, config)
+    if sample.preprocessor.kind == "counts" and config.refine and len(clustering.centroids) > 1:
+        clustering = yield from _refine(clustering, codes, sample)
     clustering = _ordered(clustering, codes, preview)
     return (yield from _label(cube, config, sample, model, clustering, history, block_bytes))
 
@@ -215,6 +218,7 @@ def _train(
         history.append({"epoch": epoch + 1} | sums)
         image = None
         if epoch == 0 or (epoch + 1) % every == 0 or epoch + 1 == epochs:
+            model.survey(sample)
             codes = yield from _encode(model, sample)
             labels = model.recluster(codes)
             image = sample.image(labels + 1)
@@ -245,6 +249,17 @@ def _cluster(codes: Float32, candidates: range, config: FitConfig) -> Generator[
     raise AssertionError("iterative_kmeans yields once per candidate")
 
 
+def _refine(clustering: Clustering, codes: Float32, sample: Sample) -> Generator[FitEvent, None, Clustering]:
+    labels = assign(codes, clustering.centroids, clustering.spread)[0]
+    steps = refine_counts(sample.spectra, labels, len(clustering.centroids))
+    while True:
+        try:
+            changed = next(steps)
+        except StopIteration as stop:
+            return replace(clustering, profiles=stop.value)
+        yield FitEvent("cluster", _at("cluster", 1.0), f"Refining the classes: {changed:.1%} of the pixels change")
+
+
 def _ordered(clustering: Clustering, codes: Float32, preview: Int32 | None) -> Clustering:
     """Sort the centroids so that colours stay those of the last preview; without one, largest class first."""
     labels = assign(codes, clustering.centroids, clustering.spread)[0]
@@ -253,7 +268,7 @@ def _ordered(clustering: Clustering, codes: Float32, preview: Int32 | None) -> C
         order = np.argsort(-np.bincount(labels, minlength=k), kind="stable")
     else:
         order = np.argsort(align(labels, preview, k), kind="stable")
-    return Clustering(clustering.centroids[order], clustering.spread, clustering.scores)
+    return clustering.reordered(order)
 
 
 def _label(
@@ -276,8 +291,12 @@ def _label(
         rows, columns = y + block.rows.start, x + block.columns.start
         raw = np.ascontiguousarray(block.data[:, y, x].T)
         variance = None if block.variance is None else block.variance[:, y, x].T
-        codes, errors = model.encode(*prepare.reduce(raw, variance))
-        found, sure = assign(codes, clustering.centroids, clustering.spread)
+        reduced, variance = prepare.reduce(raw, variance)
+        codes, errors = model.encode(reduced, variance)
+        if clustering.profiles is not None:
+            found, sure = assign_counts(reduced, clustering.profiles)
+        else:
+            found, sure = assign(codes, clustering.centroids, clustering.spread)
         labels[rows, columns], confidence[rows, columns] = found + 1, sure
         error[rows, columns], latent[rows, columns] = errors, codes
         spectra.add(raw, found + 1)
@@ -296,6 +315,7 @@ def _label(
         config=config,
         model=model,
         centroids=clustering.centroids,
+        profiles=clustering.profiles,
         spread=clustering.spread,
         history=history,
         scores=clustering.scores,

@@ -79,6 +79,8 @@ class DeepModel:
         self._previous: NDArray[np.int32] | None = None
         self._generator = torch.Generator().manual_seed(config.seed)
         self._loss_unit = 1.0
+        self._origin: Tensor | None = None
+        self._axes: Tensor | None = None
 
     def start(self, sample: Sample) -> None:
         """Set the decoder's first answer to the mean spectrum and fix the unit of the reconstruction loss."""
@@ -118,7 +120,7 @@ class DeepModel:
         features = self.preprocessor.features(spectra, variance)
         inputs, targets, weights = self._tensors(features.inputs, features.targets, features.weights)
         variational = self.config.network == "infovae"
-        rec, codes, sampled = self._reconstruction(inputs, targets, weights, variational)
+        rec, codes, sampled, output = self._reconstruction(inputs, targets, weights, variational)
         terms = {"reconstruction": rec.mean() / self._loss_unit}
         total = terms["reconstruction"]
         beta = self.config.beta.at(progress) if variational else 0.0
@@ -128,7 +130,7 @@ class DeepModel:
             total = total + beta * terms["mmd"]
         gamma = self.config.gamma.at(progress)
         if gamma > 0 and self.prototypes is not None and len(self.prototypes) > 1:
-            terms["clustering"] = soft_silhouette_loss(codes, self.prototypes)
+            terms["clustering"] = soft_silhouette_loss(self._coordinates(codes, output), self.prototypes)
             if self.config.combine == "product":
                 total = total * (1 + gamma * terms["clustering"]) / (1 + gamma)
             else:
@@ -148,7 +150,7 @@ class DeepModel:
         array of int32, shape (n,)
             Labels 0.., for a preview.
         """
-        steps = iterative_kmeans(codes, self.config.cluster_range, self.config.seed, coreset=3000)
+        steps = iterative_kmeans(codes, self.config.cluster_range, self.config.seed, coreset=3000, restarts=2)
         while True:
             try:
                 next(steps)
@@ -164,6 +166,33 @@ class DeepModel:
         self.prototypes = torch.from_numpy(found.centroids).to(self.device)
         self._previous = ids[labels]
         return self._previous
+
+    def survey(self, sample: Sample) -> None:
+        """Find the principal axes of what the sample's codes decode to, in the metric of the noise.
+
+        Distances along them are those between expected spectra (Hellinger's for counts), which a decoder does not
+        keep between codes. Until this is called, and with ``coordinates = "latent"``, codes are used as they are.
+        """
+        if self.config.coordinates == "latent":
+            return
+        from scipy.linalg import eigh
+
+        self.network.eval()
+        # a few thousand spectra, evenly spaced over the image, fix a handful of axes well enough
+        spaced = slice(None, None, max(1, len(sample.spectra) // 4096))
+        inputs = self.preprocessor.features(
+            sample.spectra[spaced], None if sample.variance is None else sample.variance[spaced]
+        ).inputs
+        with torch.no_grad():
+            expected = self._expected(self.network.decode(self.network.encode(self._tensor(inputs)).mean))
+            mean = expected.mean(dim=0)
+            covariance = ((expected - mean).T @ (expected - mean) / len(expected)).cpu().numpy()
+        width = self.spec.outputs
+        leading = [max(0, width - self.spec.latent), width - 1]
+        axes = torch.from_numpy(np.ascontiguousarray(eigh(covariance, subset_by_index=leading)[1][:, ::-1]))
+        # eigenvectors come with either sign; the largest entry is made positive
+        axes = axes * axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)).sign()
+        self._origin, self._axes = mean, axes.float().to(self.device)
 
     def encode(self, spectra: Float32, variance: Float32 | None = None) -> tuple[Float32, Float32]:
         """Codes and reconstruction errors of binned spectra.
@@ -181,16 +210,20 @@ class DeepModel:
                 part = slice(start, start + 4096)
                 features = self.preprocessor.features(spectra[part], None if variance is None else variance[part])
                 tensors = self._tensors(features.inputs, features.targets, features.weights)
-                rec, code, _ = self._reconstruction(*tensors)
-                codes.append(code.cpu().numpy())
+                rec, code, _, output = self._reconstruction(*tensors)
+                codes.append(self._coordinates(code, output).cpu().numpy())
                 errors.append(rec.cpu().numpy() / self.spec.outputs)
         if not codes:
-            return np.zeros((0, self.spec.latent), np.float32), np.zeros(0, np.float32)
+            width = self.spec.latent if self._axes is None else self._axes.shape[1]
+            return np.zeros((0, width), np.float32), np.zeros(0, np.float32)
         return np.concatenate(codes), np.concatenate(errors)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Weights, by name."""
-        return {name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
+        found = {name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
+        if self._axes is not None and self._origin is not None:
+            found |= {"coordinates.axes": self._axes.cpu().numpy(), "coordinates.origin": self._origin.cpu().numpy()}
+        return found
 
     def settings(self) -> dict[str, Any]:
         """What :meth:`restore` needs beside the arrays."""
@@ -206,23 +239,35 @@ class DeepModel:
     ) -> DeepModel:
         """Rebuild a trained model from what was stored."""
         model = cls(preprocessor, config, NetworkSpec(**settings["spec"]))
-        model.network.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+        tensors = {name: torch.from_numpy(value).to(model.device) for name, value in arrays.items()}
+        model._axes, model._origin = tensors.pop("coordinates.axes", None), tensors.pop("coordinates.origin", None)
+        model.network.load_state_dict(tensors)
         return model
 
     def _reconstruction(
         self, inputs: Tensor, targets: Tensor, weights: Tensor | None, variational: bool = False
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         noise = None
         if variational:
             shape = (inputs.shape[0], self.spec.latent)
             noise = torch.randn(shape, generator=self._generator).to(self.device)
         codes, sampled, output = self.network(inputs, noise)
-        return reconstruction_loss(self.spec.likelihood, output, targets, weights), codes.mean, sampled
+        return reconstruction_loss(self.spec.likelihood, output, targets, weights), codes.mean, sampled, output
+
+    def _coordinates(self, codes: Tensor, output: Tensor) -> Tensor:
+        """Where K-means sees the spectra: decoded, on the surveyed axes, or the codes themselves."""
+        if self._axes is None or self._origin is None:
+            return codes
+        return (self._expected(output) - self._origin) @ self._axes
+
+    def _expected(self, output: Tensor) -> Tensor:
+        """The decoder's answer in the metric of the noise: square roots of probabilities for counts."""
+        return (0.5 * output).exp() if self.spec.likelihood == "multinomial" else output
 
     def _tensors(
         self, inputs: Float32, targets: Float32, weights: Float32 | None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        def tensor(array: Float32) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self.device)
+        return self._tensor(inputs), self._tensor(targets), None if weights is None else self._tensor(weights)
 
-        return tensor(inputs), tensor(targets), None if weights is None else tensor(weights)
+    def _tensor(self, array: Float32) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self.device)
