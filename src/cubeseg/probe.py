@@ -64,8 +64,7 @@ def probe(cube: Cube, patches: int = 5, side: int = 8) -> Probe:
             block = cube.block(slice(top, min(top + side, height)), slice(left, min(left + side, width)))
             data = np.where(block.mask, block.data, np.float32(np.nan))
             spectra.append(data.reshape(cube.n_bands, -1).T)
-            axis = 2 if data.shape[2] > 1 else 1
-            first, second = _pairs(data, axis)
+            first, second = _pairs(data, axis=2 if data.shape[2] > 1 else 1)
             differences.append((first - second).reshape(cube.n_bands, -1).T)
             sums.append((first + second).reshape(cube.n_bands, -1).T)
     values = np.concatenate(spectra)
@@ -87,9 +86,7 @@ def probe(cube: Cube, patches: int = 5, side: int = 8) -> Probe:
 
 
 def _pairs(data: Float32, axis: int) -> tuple[Float32, Float32]:
-    """Neighbours along an image axis; a pixel with itself where there is only one."""
-    if data.shape[axis] < 2:
-        return data, data
+    """Neighbours along an image axis; none where there is only one pixel."""
     return data.take(range(1, data.shape[axis]), axis), data.take(range(data.shape[axis] - 1), axis)
 
 
@@ -111,15 +108,21 @@ def _band_noise(differences: Float32) -> Float32:
 def _noise_kind(cube: Cube, values: Float32, differences: Float32, sums: Float32) -> Literal["poisson", "gaussian"]:
     """Counts are whole, not negative, and neighbours differ as binomials do.
 
-    For two Poisson counts of equal expectation (a - b)^2/(a + b) has expectation 1 whatever their sum, so
-    the median over pairs of its mean over bands tells counts from digitised intensities.
+    For two Poisson counts of equal expectation (a - b)^2/(a + b) has expectation 1 whatever their sum. So its mean
+    over bands, for the median pair of neighbours, must be near 1 among faint bands and among bright ones alike;
+    digitised intensities may hit 1 somewhere, but their read noise and gain make it differ with intensity.
     """
     if cube.noise.kind != "unknown":
         return "poisson" if cube.noise.kind == "poisson" else "gaussian"
     finite = values[np.isfinite(values)]
     if cube.noise.variance is not None or (finite < 0).any() or (finite != np.round(finite)).any():
         return "gaussian"
-    with np.errstate(all="ignore"):
-        index = np.nanmean(np.where(sums > 0, differences**2 / sums, np.nan), axis=1)
-    index = index[np.isfinite(index)]
-    return "poisson" if index.size and 0.6 < float(np.median(index)) < 1.6 else "gaussian"
+    by_brightness = np.argsort(sums.sum(axis=0, dtype=np.float64), kind="stable")
+    found = []
+    for bands in np.array_split(by_brightness, 4):
+        both, squares = sums[:, bands], differences[:, bands] ** 2
+        index = np.divide(squares, both, where=both > 0, out=np.zeros_like(both))
+        seen = (both > 0).sum(axis=1)
+        if (seen > 0).any():
+            found.append(float(np.median(index.sum(axis=1)[seen > 0] / seen[seen > 0])))
+    return "poisson" if found and min(found) > 0.8 and max(found) < 1.25 else "gaussian"

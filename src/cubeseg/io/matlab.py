@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from cubeseg.axis import SpectralAxis
 from cubeseg.cube import Cube, Source
 from cubeseg.errors import DataError
 from cubeseg.io.hdf5 import SIGNATURE, lazy_dataset, open_hdf5
-from cubeseg.io.layout import Vector, choose, make_axis, spatial_order, vectors_of
+from cubeseg.io.layout import Vector, check_size, choose, make_axis, spatial_order, vectors_of
 from cubeseg.io.registry import ReadOptions, reader
 
 __all__: list[str] = []
@@ -55,6 +55,7 @@ def read_v5(path: Path, options: ReadOptions) -> Cube:
     """The chosen variable is read whole, as the format demands; the others are not touched."""
     from scipy.io import loadmat, whosmat
 
+    _check_elements(path)
     listed = whosmat(str(path))
     numeric = {"double", "single", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"}
     known = {name: (shape, kind) for name, shape, kind in listed if kind in numeric}
@@ -79,6 +80,17 @@ def read_v5(path: Path, options: ReadOptions) -> Cube:
     if bad is not None and bad.size == data.shape[0]:
         notes["bad_bands"] = np.flatnonzero(np.ravel(bad) == 0).tolist()
     return Cube(data, axis, source=Source(str(path), "MATLAB", found.dataset, found.spectral_axis), metadata=notes)
+
+
+def _check_elements(path: Path) -> None:
+    """Follow the file's chain of data elements: the last one must end inside it (MAT-file format, level 5)."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        order: Literal["little", "big"] = "little" if file.read(128)[126:128] == b"IM" else "big"
+        while len(tag := file.read(8)) == 8:
+            end = file.tell() + int.from_bytes(tag[4:8], order)
+            check_size(str(path), size, end)
+            file.seek(end)
 
 
 def _flattened(path: Path, known: dict[str, Any], sides: dict[str, NDArray[Any]], options: ReadOptions) -> Cube | None:

@@ -210,7 +210,7 @@ def test_fits_without_a_cube(tmp_path):
 
 def envi(folder, interleave="bsq", dtype="u2", order="<", offset=0, **extra):
     number = {"u1": 1, "i2": 2, "i4": 3, "f4": 4, "f8": 5, "u2": 12, "u4": 13}[dtype]
-    stored = CUBE.transpose({"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (1, 2, 0)}[interleave])
+    stored = CUBE.transpose({"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (1, 2, 0)}.get(interleave, (0, 1, 2)))
     (folder / "a.raw").write_bytes(b"x" * offset + np.ascontiguousarray(stored).astype(order + dtype).tobytes())
     fields = {
         "samples": WIDTH, "lines": HEIGHT, "bands": BANDS, "data type": number, "interleave": interleave,
