@@ -61,14 +61,20 @@ def kmeans(codes: Float32, k: int, seed: int, restarts: int = 10) -> Float32:
     ConfigError
         If there are fewer distinct codes than `k`.
     """
+    import warnings
+
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
 
     if len(codes) < k:
         raise ConfigError(f"{k} classes were asked for but only {len(codes)} pixels can be used; ask for fewer")
     if k == 1:
         return np.asarray(codes.mean(axis=0, keepdims=True), dtype=np.float32)
     model = KMeans(k, n_init=restarts, random_state=seed, max_iter=100)
-    return np.asarray(model.fit(codes).cluster_centers_, dtype=np.float32)
+    with warnings.catch_warnings():
+        # fewer distinct spectra than classes: some classes stay empty, which the table shows
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return np.asarray(model.fit(codes).cluster_centers_, dtype=np.float32)
 
 
 def distances(codes: Float32, centroids: Float32) -> Float32:

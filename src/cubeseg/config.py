@@ -119,7 +119,7 @@ class FitConfig:
     batch: int = 256
     learning_rate: float = 1e-3
     bins: int = 1024
-    sample: int = 65536
+    sample: int = 32768
 
     def __post_init__(self) -> None:
         if self.method in _LATER:

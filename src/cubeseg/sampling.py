@@ -94,21 +94,24 @@ def draw_sample(
     pitch = max(1, int(np.ceil(np.sqrt(cube.n_pixels / limit))))
     chosen = _one_per_cell((height, width), pitch, np.random.default_rng(seed))
     usable = np.zeros((height, width), bool)
-    spectra, variances, places = [], [], []
+    # one array each, filled as the cube is read: lists of parts would need the memory twice
+    values = np.empty((int(chosen.sum()), int(groups[-1]) + 1), np.float32)
+    variance = None if cube.noise.variance is None else np.empty_like(values)
+    places, n = [], 0
     for done, block in _counted(cube, block_bytes):
         alive = usable_pixels(block, bands)
         usable[block.rows, block.columns] = alive
         y, x = np.nonzero(chosen[block.rows, block.columns] & alive)
         stored = None if block.variance is None else block.variance[:, y, x].T
-        values, variance = reduce_bands(block.data[:, y, x].T, stored, bands, groups, kind == "poisson")
-        spectra.append(values)
-        variances.append(variance)
+        filled = slice(n, n := n + len(y))
+        values[filled], reduced = reduce_bands(block.data[:, y, x].T, stored, bands, groups, kind == "poisson")
+        if variance is not None and reduced is not None:
+            variance[filled] = reduced
         places.append(np.stack([y + block.rows.start, x + block.columns.start]))
         yield done
-    if not usable.any():
+    if not n:
         raise DataError(f"{cube.name}: every pixel is empty, masked or not finite, there is nothing to cluster")
-    values = np.concatenate(spectra)
-    variance = None if cube.noise.variance is None else np.concatenate([v for v in variances if v is not None])
+    values, variance = values[:n], None if variance is None else variance[:n]
     rows, columns = np.concatenate(places, axis=1)
     fitted = Preprocessor.fit(found, values, variance, bands, groups, "poisson" if kind == "poisson" else "gaussian")
     return Sample(rows, columns, values, variance, usable, fitted, pitch)

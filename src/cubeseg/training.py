@@ -132,7 +132,7 @@ def fit(cube: Cube, config: FitConfig | None = None) -> Generator[FitEvent, None
 
 
 def _fit(cube: Cube, config: FitConfig) -> Generator[FitEvent, None, Segmentation]:
-    block_bytes = int(np.clip(config.memory // 16, 4 << 20, 64 << 20))
+    block_bytes = int(np.clip(config.memory // 32, 4 << 20, 64 << 20))
     sample = yield from _read(cube, config, block_bytes)
     candidates = _candidates(config, len(sample.rows))
     model: Model = model_class(config.method)(sample.preprocessor, config)
@@ -141,7 +141,7 @@ def _fit(cube: Cube, config: FitConfig) -> Generator[FitEvent, None, Segmentatio
     preview: Int32 | None = None
     if model.epochs:
         preview = yield from _train(model, sample, config, history)
-    codes = yield from _encode(model, sample)
+    codes = yield from _encode(model, sample, "cluster", _at("cluster", 0.0))
     clustering = yield from _cluster(codes, candidates, config)
     if sample.preprocessor.kind == "counts" and config.refine and len(clustering.centroids) > 1:
         clustering = yield from _refine(clustering, codes, sample)
@@ -219,7 +219,7 @@ def _train(
         image = None
         if epoch == 0 or (epoch + 1) % every == 0 or epoch + 1 == epochs:
             model.survey(sample)
-            codes = yield from _encode(model, sample)
+            codes = yield from _encode(model, sample, "train", _at("train", (epoch + 1) / epochs))
             labels = model.recluster(codes)
             image = sample.image(labels + 1)
         message = f"Training: epoch {epoch + 1} of {epochs}"
@@ -227,12 +227,12 @@ def _train(
     return labels
 
 
-def _encode(model: Model, sample: Sample) -> Generator[FitEvent, None, Float32]:
+def _encode(model: Model, sample: Sample, stage: Stage, done: float) -> Generator[FitEvent, None, Float32]:
     codes = []
     for start in range(0, len(sample.rows), 8192):
         part = slice(start, start + 8192)
         codes.append(model.encode(sample.spectra[part], None if sample.variance is None else sample.variance[part])[0])
-        yield FitEvent("cluster", _at("cluster", 0.0), "Encoding the training spectra")
+        yield FitEvent(stage, done, "Encoding the training spectra")
     return np.concatenate(codes)
 
 

@@ -72,7 +72,7 @@ def test_events_tell_the_story_in_order():
     assert stages[0] == "read"
     assert stages[-1] == "label"
     done = [e.done for e in events]
-    assert all(a <= b + 0.11 for a, b in pairwise(done))
+    assert all(a <= b + 1e-9 for a, b in pairwise(done))
     assert done[-1] == pytest.approx(1)
     losses = [e.losses["total"] for e in events if e.losses]
     assert len(losses) == 8

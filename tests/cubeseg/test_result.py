@@ -1,0 +1,290 @@
+"""The segmentation, its corrections, its file, its exports and its scores."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import h5py
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import cubeseg
+from cubeseg import FitConfig, segment
+from cubeseg.errors import ConfigError, DataError
+from cubeseg.export import export
+from cubeseg.labelfiles import read_labels
+from cubeseg.metrics import score
+from cubeseg.statistics import ClassSpectra
+from tests.cubeseg.cubes import counts_cube, variance_cube
+
+
+@pytest.fixture(scope="module")
+def cube():
+    return counts_cube()[0]
+
+
+@pytest.fixture
+def result(cube):
+    return segment(cube, FitConfig(method="pca", clusters=(4, 4)))
+
+
+def check_spectra(result, cube):
+    """Running sums must equal those made anew."""
+    for info in result.classes:
+        mine = cube.data[:, result.labels == info.id].astype(float)
+        assert result.pixels(info.id) == mine.shape[1]
+        if mine.shape[1]:
+            np.testing.assert_allclose(result.spectra.mean(info.id), mine.mean(axis=1), atol=1e-9)
+            np.testing.assert_allclose(result.spectra.std(info.id), mine.std(axis=1), atol=1e-6)
+
+
+def test_a_correction_moves_exactly_the_painted_pixels(result, cube):
+    labels = result.labels.copy()
+    labels[3:9, 2:20] = 2
+    labels[0, 0] = 0
+    rows, columns = result.changes(labels)
+    result.correct(rows, columns, labels[rows, columns], result.spectra_at(cube, rows, columns))
+    assert (result.labels == labels).all()
+    check_spectra(result, cube)
+    assert result.log[-1]["pixels"] == len(rows)
+    assert (result.confidence[rows, columns] == 1).all()
+
+
+def test_painting_a_new_label_starts_a_class(result, cube):
+    rows, columns = np.array([1, 2]), np.array([1, 2])
+    result.correct(rows, columns, np.array([9, 9]), result.spectra_at(cube, rows, columns))
+    assert result.info(9).name == "class 9"
+    assert result.pixels(9) == 2
+    check_spectra(result, cube)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 23), st.integers(0, 29), st.integers(0, 6)), min_size=1, max_size=60))
+def test_any_sequence_of_corrections_keeps_the_sums_right(edits):
+    cube = counts_cube()[0]
+    result = segment(cube, FitConfig(method="pca", clusters=(3, 3)))
+    for row, column, label in edits:
+        at = np.array([row]), np.array([column])
+        result.correct(*at, np.array([label]), result.spectra_at(cube, *at))
+    check_spectra(result, cube)
+
+
+def test_corrections_without_the_cube_keep_the_counts(result):
+    result.correct(np.array([0, 0]), np.array([0, 1]), np.array([3, 3]), None)
+    assert result.pixels(3) == (result.labels == 3).sum()
+
+
+def test_names_and_colours(result):
+    result.rename(1, "  lead   white ")
+    result.recolour(1, "#FF8000")
+    assert (result.info(1).name, result.info(1).colour) == ("lead white", "#ff8000")
+    with pytest.raises(ConfigError, match="needs a name"):
+        result.rename(1, "  ")
+    with pytest.raises(ConfigError, match="no colour"):
+        result.recolour(1, "red-ish")
+    with pytest.raises(ConfigError, match="no class 77"):
+        result.rename(77, "x")
+
+
+def test_a_copy_is_not_touched_by_later_corrections(result, cube):
+    copy = result.copy()
+    at = np.array([5]), np.array([5])
+    result.correct(*at, np.array([8]), result.spectra_at(cube, *at))
+    assert copy.labels[5, 5] != 8
+    check_spectra(copy, cube)
+
+
+def test_spectra_with_missing_values():
+    spectra = ClassSpectra(2)
+    spectra.add(np.array([[1.0, np.nan], [3.0, 4.0]], np.float32), np.array([1, 1]))
+    np.testing.assert_allclose(spectra.mean(1), [2, 4])
+    assert spectra.n[1] == 2
+
+
+# the result file
+
+
+@pytest.mark.parametrize("method", ["pca", "deep"])
+@pytest.mark.parametrize("make", [counts_cube, variance_cube])
+def test_save_and_load(tmp_path, method, make):
+    cube, _ = make()
+    result = segment(cube, FitConfig(method=method, clusters=(4, 4), epochs=2))
+    result.rename(2, "Zinnober № 2")
+    path = tmp_path / "r.h5"
+    result.save(path)
+    back = cubeseg.load(path)
+    assert (back.labels == result.labels).all()
+    assert np.array_equal(back.confidence, result.confidence, equal_nan=True)
+    assert np.array_equal(back.latent, result.latent, equal_nan=True)
+    assert back.classes == result.classes
+    assert (back.config, back.scores, back.history, back.log) == (
+        result.config, result.scores, result.history, result.log,
+    )  # fmt: skip
+    assert np.array_equal(back.axis.values, result.axis.values)
+    assert (back.axis.unit, back.axis.kind, back.spatial, back.source) == (
+        result.axis.unit, result.axis.kind, result.spatial, result.source,
+    )  # fmt: skip
+    np.testing.assert_array_equal(back.spectra.total, result.spectra.total)
+    rows, columns = np.nonzero(result.labels)
+    variance = None if cube.noise.variance is None else cube.noise.variance[:, rows, columns].T
+    codes, _ = back.model.encode(*back.model.preprocessor.reduce(cube.spectra(rows, columns), variance))
+    np.testing.assert_allclose(codes, result.latent[rows, columns], atol=1e-4)
+
+
+def test_the_file_holds_no_pickle(tmp_path, result):
+    path = tmp_path / "r.h5"
+    result.save(path)
+
+    def check(_, item):
+        assert not isinstance(item, h5py.Dataset) or item.dtype.kind in "uif" or h5py.check_string_dtype(item.dtype)
+
+    with h5py.File(path) as file:
+        file.visititems(check)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda f: f.__delitem__("labels"), "damaged"),
+        (lambda f: f.__delitem__("record"), "damaged"),
+        (lambda f: f.attrs.__setitem__("version", 99), "newer cubeseg"),
+        (lambda f: f.attrs.__delitem__("format"), "no result of cubeseg"),
+        (lambda f: (f.__delitem__("latent"), f.create_dataset("latent", data=np.zeros((2, 2, 2)))), "differ in shape"),
+        (lambda f: (f.__delitem__("record"), f.create_dataset("record", data="{]")), "damaged"),
+    ],
+)
+def test_damaged_results(tmp_path, result, damage, said):
+    path = tmp_path / "r.h5"
+    result.save(path)
+    with h5py.File(path, "a") as file:
+        damage(file)
+    with pytest.raises(DataError, match=said) as caught:
+        cubeseg.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_loading_what_is_no_file(tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        cubeseg.load(tmp_path / "none.h5")
+    (tmp_path / "x.h5").write_bytes(b"nothing")
+    with pytest.raises(DataError, match="no result"):
+        cubeseg.load(tmp_path / "x.h5")
+
+
+def test_a_result_is_not_opened_as_a_cube(tmp_path, result):
+    result.save(tmp_path / "r.h5")
+    with pytest.raises(DataError, match=r"cubeseg\.load"):
+        cubeseg.open_cube(tmp_path / "r.h5")
+
+
+def test_saving_leaves_nothing_half_written(tmp_path, result):
+    old = tmp_path / "r.h5"
+    old.write_bytes(b"precious")
+    with pytest.raises(DataError, match="does not exist"):
+        result.save(tmp_path / "none" / "r.h5")
+    from cubeseg.files import written
+
+    def fill_up():
+        with written(old) as temporary:
+            temporary.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(DataError, match="disk is full"):
+        fill_up()
+    assert old.read_bytes() == b"precious"
+    assert [p.name for p in tmp_path.iterdir()] == ["r.h5"]
+
+
+# exports
+
+
+def test_exports(tmp_path, result):
+    result.rename(1, "lead white")
+    result.recolour(1, "#123456")
+    paths = export(result, tmp_path / "out", ["tiff", "png", "csv", "hdf5"], stem="p")
+    assert [p.name for p in paths] == ["p-labels.tif", "p-labels.png", "p-spectra.csv", "p-result.h5"]
+    with tifffile.TiffFile(paths[0]) as tiff:
+        assert (tiff.asarray() == result.labels).all()
+        assert json.loads(tiff.pages[0].description)["classes"]["1"] == {"name": "lead white", "colour": "#123456"}
+    with Image.open(paths[1]) as image:
+        assert image.width > 300
+        assert (0x12, 0x34, 0x56) in {c[:3] for _, c in image.convert("RGB").getcolors(1 << 24)}
+    with paths[2].open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4 * 64
+    assert rows[0].keys() == {"class", "name", "colour", "axis", "value", "unit", "mean", "std", "n"}
+    assert (rows[0]["name"], rows[0]["unit"], int(rows[0]["n"])) == ("lead white", "keV", result.pixels(1))
+    assert float(rows[5]["mean"]) == pytest.approx(result.spectra.mean(1)[5], rel=1e-5)
+    assert (cubeseg.load(paths[3]).labels == result.labels).all()
+
+
+def test_exports_that_are_refused(tmp_path, result):
+    with pytest.raises(ConfigError, match="not built yet"):
+        export(result, tmp_path / "a", ["tiff", "fits"])
+    with pytest.raises(ConfigError, match="unknown format"):
+        export(result, tmp_path / "a", ["docx"])
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be made"):
+        export(result, tmp_path / "file" / "x", ["csv"])
+
+
+# scores and label files
+
+
+def test_score_does_not_mind_the_names_of_clusters():
+    truth = np.array([[1, 1, 2], [2, 3, 0]])
+    labels = np.array([[7, 7, 4], [4, 9, 5]])
+    assert score(labels, truth) == {"ari": 1.0, "nmi": 1.0, "accuracy": 1.0, "miou": 1.0, "n_clusters": 3}
+
+
+def test_score_counts_what_is_wrong():
+    found = score(np.array([[1, 1, 1, 2]]), np.array([[1, 1, 2, 2]]))
+    assert found["accuracy"] == 0.75
+    assert found["miou"] == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert found["ari"] == pytest.approx(0.0)
+
+
+def test_score_refuses_what_cannot_be_compared():
+    with pytest.raises(DataError, match="must agree"):
+        score(np.zeros((2, 2), int), np.zeros((3, 3), int))
+    with pytest.raises(DataError, match="labels no pixel"):
+        score(np.ones((2, 2), int), np.zeros((2, 2), int))
+
+
+@pytest.mark.parametrize("ending", [".npy", ".mat", ".tif", ".png", ".h5"])
+def test_label_files(tmp_path, ending, result):
+    from scipy.io import savemat
+
+    labels, path = np.arange(12).reshape(3, 4) % 5, tmp_path / f"t{ending}"
+    if ending == ".npy":
+        np.save(path, labels)
+    elif ending == ".mat":
+        savemat(path, {"image": np.random.default_rng(0).random((3, 4)), "gt": labels, "rgb": np.zeros((3, 4, 3))})
+    elif ending == ".tif":
+        tifffile.imwrite(path, labels.astype(np.uint8))
+    elif ending == ".png":
+        Image.fromarray(labels.astype(np.uint8)).save(path)
+    else:
+        with h5py.File(path, "w") as file:
+            file["somewhere/deep"] = labels
+    assert (read_labels(path, (3, 4)) == labels).all()
+    with pytest.raises(DataError, match=r"no label image of 9 x 9"):
+        read_labels(path, (9, 9))
+    result.save(tmp_path / "r.h5")
+    assert (read_labels(tmp_path / "r.h5") == result.labels).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [("a.npy", b"x", "cannot be read"), ("a.txt", b"1 2", "are read from"), ("a.png", b"x", "cannot be read")],
+)
+def test_label_files_that_are_none(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        read_labels(tmp_path / name)
