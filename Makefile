@@ -23,7 +23,7 @@ system:
 	sh scripts/system.sh
 
 demo: setup system
-	$(BIN)/python scripts/demo.py
+	sh scripts/with-display.sh $(BIN)/python scripts/demo.py
 
 test: setup system
 	sh scripts/with-display.sh $(BIN)/python -m pytest -q -m "not slow" $(PYTEST)

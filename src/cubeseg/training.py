@@ -132,7 +132,7 @@ def fit(cube: Cube, config: FitConfig | None = None) -> Generator[FitEvent, None
 
 
 def _fit(cube: Cube, config: FitConfig) -> Generator[FitEvent, None, Segmentation]:
-    block_bytes = int(np.clip(config.memory // 32, 4 << 20, 64 << 20))
+    block_bytes = int(np.clip(config.memory // 64, 4 << 20, 64 << 20))
     sample = yield from _read(cube, config, block_bytes)
     candidates = _candidates(config, len(sample.rows))
     model: Model = model_class(config.method)(sample.preprocessor, config)
@@ -203,7 +203,7 @@ def _train(
             total = terms["total"]
             if not torch.isfinite(total):
                 raise JobError(
-                    f"the loss became {float(total)} in epoch {epoch + 1}; a lower learning rate than "
+                    f"the loss became {total.item()} in epoch {epoch + 1}; a lower learning rate than "
                     f"{config.learning_rate:g} or a look for broken pixels in the cube will help"
                 )
             optimiser.zero_grad(set_to_none=True)

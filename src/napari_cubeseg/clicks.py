@@ -33,17 +33,22 @@ class ClickWatcher:
         if getattr(event, "button", 1) not in (1, None) or _tool_in_use(viewer):
             return
         position = tuple(event.position)
-        start = tuple(getattr(event, "pos", ()) or ())
+        start = _pointer(event)
         yield
         moved = False
         while event.type == "mouse_move":
-            now = tuple(getattr(event, "pos", ()) or ())
             # a hand trembles by a pixel or two between press and release
-            if not start or max(abs(a - b) for a, b in zip(start, now, strict=False)) > 3:
+            if max(abs(a - b) for a, b in zip(start, _pointer(event), strict=True)) > 3:
                 moved = True
             yield
         if not moved:
             self._clicked(position)
+
+
+def _pointer(event: Any) -> tuple[float, float]:
+    """Where the mouse is, in pixels of the screen."""
+    x, y = event.pos
+    return float(x), float(y)
 
 
 def _tool_in_use(viewer: Any) -> bool:

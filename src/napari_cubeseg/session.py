@@ -29,6 +29,16 @@ from napari_cubeseg.jobs import Control, Runner, run_now
 __all__ = ["Pixel", "Session", "session_of"]
 
 
+@dataclass(eq=False)
+class Run:
+    """A run under way: its handle, the cube it works on, its preview, and the results hidden meanwhile."""
+
+    control: Control
+    cube: Cube
+    hidden: list[Layer]
+    preview: Labels | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Pixel:
     """The inspected pixel: where it is, its label (0 = none) and its spectrum (bands,)."""
@@ -81,9 +91,7 @@ class Session:
         self.question: ChoiceNeeded | None = None
         self.selected: tuple[int, ...] = ()
         self.pixel: Pixel | None = None
-        self._run: Control | None = None
-        self._preview: Labels | None = None
-        self._hidden: list[Layer] = []
+        self._run: Run | None = None
         self._look: Control | None = None
         self._corrections: Corrections | None = None
         self._clicks = ClickWatcher(viewer, self._clicked)
@@ -121,7 +129,7 @@ class Session:
     @property
     def paused(self) -> bool:
         """Whether the run waits."""
-        return self._run is not None and self._run.paused
+        return self._run is not None and self._run.control.paused
 
     @property
     def typical(self) -> NDArray[np.float32] | None:
@@ -192,20 +200,20 @@ class Session:
         if cube is None:
             show_error("Open a cube first: drop a file on the window, or File > Open Sample > napari-cubeseg")
             return
-        control = self._run = Control()
-        self._hidden = [item for item in self.viewer.layers if our.role(item) == "labels" and item.visible]
+        hidden = [item for item in self.viewer.layers if our.role(item) == "labels" and item.visible]
+        run = self._run = Run(Control(), cube, hidden)
         self.run_changed.emit()
 
         def mine(apply: Callable[..., None]) -> Callable[..., None]:
             def if_current(*arguments: Any) -> None:
-                if self._run is control:
+                if self._run is run:
                     apply(*arguments)
 
             return if_current
 
         self.runner(
             lambda: fit(cube, config),
-            control,
+            run.control,
             mine(self._apply),
             mine(self._finished),
             mine(self._failed),
@@ -216,19 +224,19 @@ class Session:
     def pause(self) -> None:
         """Let the run wait."""
         if self._run is not None:
-            self._run.pause()
+            self._run.control.pause()
             self.run_changed.emit()
 
     def resume(self) -> None:
         """Let the run go on."""
         if self._run is not None:
-            self._run.resume()
+            self._run.control.resume()
             self.run_changed.emit()
 
     def cancel(self) -> None:
         """Stop the run and take its preview away; earlier results come back."""
         if self._run is not None:
-            self._run.cancel()
+            self._run.control.cancel()
             self._ended()
 
     def select(self, class_ids: Sequence[int]) -> None:
@@ -307,7 +315,7 @@ class Session:
     def stop_work(self) -> None:
         """Stop the run without touching the viewer, which may be closing."""
         if self._run is not None:
-            self._run.cancel()
+            self._run.control.cancel()
             self._run = None
 
     # what jobs report
@@ -317,50 +325,47 @@ class Session:
             self._show_preview(event.labels)
         self.progressed.emit(event)
 
-    def _show_preview(self, labels: NDArray[np.int32]) -> None:
-        cube = self.cube
-        assert cube is not None
-        if self._preview is None or self._preview not in self.viewer.layers:
-            for item in self._hidden:
-                item.visible = False
-            made = self.add(our.segmentation_layer(labels, cube.spatial, f"{cube.source.name} classes", kind="preview"))
-            assert isinstance(made, Labels)
-            made.metadata[our.KEY]["cube"] = cube
-            our.preview_colours(made, 64)
-            made.editable = False
-            self._preview = made
-        else:
-            self._preview.data = labels
+    def _show_preview(self, labels: NDArray[np.int32]) -> Labels:
+        run = self._run
+        assert run is not None
+        if run.preview is not None and run.preview in self.viewer.layers:
+            run.preview.data = labels
+            return run.preview
+        for item in run.hidden:
+            item.visible = False
+        name = f"{run.cube.source.name} classes"
+        made = self.add(our.segmentation_layer(labels, run.cube.spatial, name, kind="preview"))
+        assert isinstance(made, Labels)
+        our.preview_colours(made, 64)
+        made.editable = False
+        run.preview = made
+        return made
 
     def _finished(self, result: Segmentation) -> None:
-        cube = self.cube
-        assert cube is not None
-        self._show_preview(result.labels.copy())
-        layer = self._preview
-        assert layer is not None
-        self._preview = None
+        layer = self._show_preview(result.labels.copy())
         layer.metadata[our.KEY] |= {"role": "labels", "result": result}
         our.show_classes(layer, result)
         # switching editable off and on also clears the undo history of the previews
         layer.editable = False
         layer.editable = True
         self._run = None
-        self._hidden = []
         self.run_changed.emit()
-        self._use_labels(layer)
-        show_info(f"{len(result.classes)} classes found in {cube.source.name}")
+        if _made_from(result, self.cube) or self.cube is None:
+            self._use_labels(layer)
+        show_info(f"{len(result.classes)} classes found in {result.source.name}")
 
     def _failed(self, error: CubeSegError) -> None:
         self._ended()
         show_error(str(error))
 
     def _ended(self) -> None:
-        if self._preview is not None and self._preview in self.viewer.layers:
-            self.viewer.layers.remove(self._preview)
-        for item in self._hidden:
-            if item in self.viewer.layers:
-                item.visible = True
-        self._preview, self._hidden, self._run = None, [], None
+        run, self._run = self._run, None
+        if run is not None:
+            if run.preview is not None and run.preview in self.viewer.layers:
+                self.viewer.layers.remove(run.preview)
+            for item in run.hidden:
+                if item in self.viewer.layers:
+                    item.visible = True
         self.run_changed.emit()
 
     # what happens in the viewer
@@ -375,8 +380,6 @@ class Session:
             self._use_labels(layer)
 
     def _removed(self, event: Any) -> None:
-        if event.value is self._preview:
-            self._preview = None
         if event.value is self.labels_layer:
             self._use_labels(None)
         if event.value is self.cube_layer:

@@ -30,7 +30,7 @@ def test_activations_of_the_selu_network_keep_unit_variance():
     for layer in network.encoder:
         hidden = layer(hidden)
         if isinstance(layer, torch.nn.SELU):
-            assert 0.7 < float(hidden.std()) < 1.3
+            assert 0.7 < hidden.std().item() < 1.3
 
 
 def test_widths_halve_down_to_the_encoding():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QItemSelection, QItemSelectionModel, QModelIndex, Qt
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QColor, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QColorDialog,
@@ -74,8 +74,8 @@ class ClassTable(QAbstractTableModel):
         row, column = self.rows[index.row()], index.column()
         if role == Qt.ItemDataRole.ToolTipRole:
             return _TIPS[column]
-        if role == Qt.ItemDataRole.BackgroundRole and column == _COLOUR:
-            return QColor(row["colour"])
+        if role == Qt.ItemDataRole.DecorationRole and column == _COLOUR:
+            return _swatch(row["colour"])
         if role == Qt.ItemDataRole.TextAlignmentRole and column >= _PIXELS:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.EditRole):
@@ -103,6 +103,13 @@ class ClassTable(QAbstractTableModel):
         return True
 
 
+def _swatch(colour: str) -> QPixmap:
+    """A patch of a class's colour; unlike a background it is not covered by the selection."""
+    patch = QPixmap(16, 16)
+    patch.fill(QColor(colour))
+    return patch
+
+
 class ClassesPanel(QWidget):
     """The classes of the active segmentation; its selection is the session's."""
 
@@ -125,7 +132,7 @@ class ClassesPanel(QWidget):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(_COLOUR, QHeaderView.ResizeMode.Fixed)
-        self.table.setColumnWidth(_COLOUR, 24)
+        self.table.setColumnWidth(_COLOUR, 26)
         self._hint = QLabel("The classes appear here after a run.", self)
         self._hint.setWordWrap(True)
         layout = QVBoxLayout(self)

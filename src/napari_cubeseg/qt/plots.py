@@ -94,8 +94,9 @@ class LossPlot(ThemedPlot):
         self.setMinimumHeight(110)
         self.setMaximumHeight(150)
         self.legend.setColumnCount(2)
-        self.plotItem.getAxis("left").setStyle(maxTickLevel=0, textFillLimits=[(0, 0.5)])
-        self.plotItem.getAxis("left").setWidth(38)
+        left = self.plotItem.getAxis("left")
+        left.setTicks([[(power, f"{10.0**power:g}") for power in range(-9, 10)]])
+        left.setWidth(44)
         self._curves: dict[str, Any] = {}
         self._values: dict[str, tuple[list[int], list[float]]] = {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QCheckBox, QDockWidget, QHBoxLayout, QLabel, QMainWindow, QVBoxLayout, QWidget
 
 import pyqtgraph as pg  # isort: skip
@@ -67,20 +67,24 @@ class SpectraDock(QWidget):
         self._draw()
 
     def showEvent(self, event: Any) -> None:
-        """Move to the bottom of the window at the first showing: napari puts every plugin dock to the right."""
+        """Move to the bottom of the window after the first showing: napari puts every plugin dock to the right."""
         super().showEvent(event)
+        if not self._placed:
+            self._placed = True
+            # not now: Qt is still laying out the place that the dock would leave
+            QTimer.singleShot(0, self._move_to_bottom)
+
+    def _move_to_bottom(self) -> None:
         dock = self.parent()
         while dock is not None and not isinstance(dock, QDockWidget):
             dock = dock.parent()
-        if self._placed or dock is None:
+        window = None if dock is None else dock.parent()
+        if dock is None or not isinstance(window, QMainWindow) or dock.isFloating():
             return
-        self._placed = True
-        window = dock.parent()
-        if isinstance(window, QMainWindow) and not dock.isFloating():
-            window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
-            # the right dock keeps the window's full height
-            window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
-            window.resizeDocks([dock], [260], Qt.Orientation.Vertical)
+        window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
+        # the right dock keeps the window's full height
+        window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+        window.resizeDocks([dock], [260], Qt.Orientation.Vertical)
 
     def _theme(self, event: Any = None) -> None:
         self.plot.set_theme(self._session.viewer.theme)

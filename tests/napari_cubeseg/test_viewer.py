@@ -1,0 +1,324 @@
+"""The real napari, as a user drives it: menus, buttons, mouse. Needs a display (make test brings a virtual one)."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from napari import layers
+from npe2 import PluginManifest
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QPushButton, QWidget
+from superqt.utils import WorkerBase
+
+import cubeseg
+from napari_cubeseg import layers as our
+from napari_cubeseg.session import session_of
+
+DIST = "napari-cubeseg"
+
+
+@pytest.fixture(autouse=True)
+def no_worker_left():
+    """A test must not leave threads behind."""
+    yield
+    WorkerBase.await_workers(5000)
+
+
+@pytest.fixture
+def viewer(make_napari_viewer, painting_file):
+    made = make_napari_viewer(show=True)
+    made.window.resize(1280, 800)
+    made.open(str(painting_file), plugin=DIST)
+    return made
+
+
+@pytest.fixture
+def docks(viewer):
+    _, segment = viewer.window.add_plugin_dock_widget(DIST, "Segment datacube")
+    _, spectra = viewer.window.add_plugin_dock_widget(DIST, "Spectra")
+    wait(lambda: spectra.isVisible())
+    return segment, spectra
+
+
+def wait(until, seconds=60):
+    """Let Qt work until something is true."""
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end, "waited in vain"
+        QApplication.processEvents()
+        time.sleep(0.002)
+
+
+def button(dock, name):
+    found = dock.findChild(QPushButton, name)
+    assert found is not None, name
+    return found
+
+
+def options(dock, method="pca", clusters=(6, 6), epochs=3):
+    from napari_cubeseg.qt.train_panel import TrainPanel
+
+    panel = dock.findChild(TrainPanel, "cubeseg.train")
+    panel.method.value, panel.epochs.value = method, epochs
+    panel.most.value, panel.least.value = clusters[1], clusters[0]
+
+
+def run(viewer, dock, **chosen):
+    options(dock, **chosen)
+    button(dock, "cubeseg.train.run").click()
+    wait(lambda: not session_of(viewer).running)
+    wait(lambda: session_of(viewer).result is not None, 5)
+
+
+def on_canvas(viewer, layer, row, column):
+    """Where the centre of a pixel is on the canvas widget (vispy counts from the pixel's corner)."""
+    canvas = viewer.window._qt_viewer.canvas
+    node = canvas.layer_to_visual[layer].node
+    x, y = node.transforms.get_transform("visual", "canvas").map([column + 0.5, row + 0.5, 0, 1])[:2]
+    return QPoint(round(x), round(y))
+
+
+def mouse(viewer, points):
+    """Press at the first point, move along the others, release: real Qt mouse events."""
+    native = viewer.window._qt_viewer.canvas.native
+    left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+
+    def send(kind, point, button, buttons):
+        at = QPointF(point)
+        event = QMouseEvent(kind, at, native.mapToGlobal(at), button, buttons, Qt.KeyboardModifier.NoModifier)
+        QApplication.sendEvent(native, event)
+        QApplication.processEvents()
+
+    send(QEvent.Type.MouseMove, points[0], none, none)
+    send(QEvent.Type.MouseButtonPress, points[0], left, left)
+    for point in points[1:]:
+        send(QEvent.Type.MouseMove, point, none, left)
+    send(QEvent.Type.MouseButtonRelease, points[-1], left, none)
+
+
+def test_manifest_names_what_exists():
+    manifest = PluginManifest.from_distribution(DIST)
+    assert [w.display_name for w in manifest.contributions.widgets] == ["Segment datacube", "Spectra"]
+    for command in manifest.contributions.commands:
+        module, name = command.python_name.split(":")
+        assert hasattr(__import__(module, fromlist=[name]), name)
+
+
+def test_opening_and_the_docks_places(viewer, docks):
+    segment, spectra = docks
+    assert session_of(viewer).cube is not None
+    for name in ("cubeseg.cube", "cubeseg.train", "cubeseg.train.run", "cubeseg.train.cancel", "cubeseg.classes",
+                 "cubeseg.export"):  # fmt: skip
+        assert segment.findChild(QWidget, name) is not None, name
+    assert spectra.objectName() == "cubeseg.spectra"
+    dock = spectra.parent()
+    while not isinstance(dock, QDockWidget):
+        dock = dock.parent()
+    window = dock.parent()
+    assert isinstance(window, QMainWindow)
+    assert window.dockWidgetArea(dock) == Qt.DockWidgetArea.BottomDockWidgetArea
+    assert button(segment, "cubeseg.train.run").isEnabled()
+    assert not button(segment, "cubeseg.train.cancel").isEnabled()
+
+
+def test_every_control_has_a_tooltip(docks):
+    from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QLineEdit
+
+    for dock in docks:
+        for kind in (QAbstractSpinBox, QComboBox, QPushButton, QCheckBox, QLineEdit):
+            for widget in dock.findChildren(kind):
+                outer = widget.parent()
+                # the text field inside a spin box or a combo box speaks through the box
+                told = widget.toolTip() or (outer.toolTip() if outer is not None else "")
+                assert told or widget.objectName().startswith("qt_"), (kind.__name__, widget.objectName())
+
+
+def test_deep_run_in_the_background(viewer, docks):
+    segment, _ = docks
+    session, previews, beats = session_of(viewer), [], []
+    session.progressed.connect(lambda e: previews.append(e) if e.labels is not None else None)
+    options(segment, "deep", (4, 6), 6)
+    button(segment, "cubeseg.train.run").click()
+    assert session.running
+    assert not button(segment, "cubeseg.train.run").isEnabled()
+    assert button(segment, "cubeseg.train.cancel").isEnabled()
+
+    def moving():
+        # the window is used while it trains: the slider moves and the view follows
+        beats.append(viewer.dims.current_step[0])
+        viewer.dims.set_current_step(0, (beats[-1] + 7) % 1024)
+        return not session.running
+
+    wait(moving)
+    assert len(set(beats)) > 5
+    assert previews
+    assert session.result is not None
+    assert (session.labels_layer.data > 0).all()
+    assert button(segment, "cubeseg.train.run").isEnabled()
+
+
+def test_cancel_and_pause(viewer, docks):
+    segment, _ = docks
+    session, events = session_of(viewer), []
+    session.progressed.connect(events.append)
+    options(segment, "deep", (4, 4), 5000)
+    button(segment, "cubeseg.train.run").click()
+    wait(lambda: any(e.labels is not None for e in events))
+    button(segment, "cubeseg.train.pause").click()
+    wait(lambda: session.paused)
+    QTest.qWait(300)
+    count = len(events)
+    QTest.qWait(300)
+    assert len(events) == count
+    button(segment, "cubeseg.train.pause").click()
+    wait(lambda: len(events) > count + 3)
+    button(segment, "cubeseg.train.cancel").click()
+    assert not session.running
+    assert button(segment, "cubeseg.train.run").isEnabled()
+    assert [our.role(layer) for layer in viewer.layers] == ["cube"]
+    wait(lambda: not any(w.is_running for w in WorkerBase._worker_set), 5)
+
+
+def test_a_click_shows_the_pixel_and_its_class(viewer, docks):
+    segment, spectra = docks
+    run(viewer, segment)
+    session = session_of(viewer)
+    layer = session.labels_layer
+    viewer.layers.selection.active = layer
+    layer.mode = "pan_zoom"
+    mouse(viewer, [on_canvas(viewer, layer, 20, 11)])
+    wait(lambda: session.pixel is not None)
+    assert (session.pixel.row, session.pixel.column) == (20, 11)
+    label = int(layer.data[20, 11])
+    assert session.selected == (label,)
+    table = segment.findChild(QWidget, "cubeseg.classes").table
+    assert [i.row() for i in table.selectionModel().selectedRows()] == [label - 1]
+    names = [item.name() for item in spectra.plot.plotItem.listDataItems()]
+    assert any("pixel y 20, x 11" in (n or "") for n in names)
+
+
+def test_a_drag_is_no_click(viewer, docks):
+    run(viewer, docks[0])
+    session = session_of(viewer)
+    start = on_canvas(viewer, session.labels_layer, 20, 11)
+    mouse(viewer, [start, start + QPoint(30, 5), start + QPoint(60, 10)])
+    QTest.qWait(100)
+    assert session.pixel is None
+
+
+def test_the_brush_corrects_and_undo_is_followed(viewer, docks):
+    segment, _ = docks
+    run(viewer, segment)
+    session = session_of(viewer)
+    layer, result = session.labels_layer, session.result
+    before = layer.data.copy()
+    session.select([2])
+    assert layer.selected_label == 2
+    viewer.layers.selection.active = layer
+    layer.mode, layer.brush_size = "paint", 5
+    mouse(viewer, [on_canvas(viewer, layer, r, r) for r in (4, 8, 12, 20, 27)])
+    assert (layer.data != before).any()
+    wait(lambda: (result.labels == layer.data).all(), 10)
+    data = session.cube.block(slice(None), slice(None)).data
+    wait(lambda: not session._corrections._busy, 10)
+    np.testing.assert_allclose(result.spectra.mean(2), data[:, layer.data == 2].astype(float).mean(axis=1), atol=1e-9)
+    layer.undo()
+    wait(lambda: (result.labels == before).all(), 10)
+    assert session.pixel is None
+
+
+def test_names_in_the_table_reach_the_plot(viewer, docks):
+    segment, spectra = docks
+    run(viewer, segment)
+    table = segment.findChild(QWidget, "cubeseg.classes").table
+    model = table.model()
+    assert model.setData(model.index(0, 1), "lead white")
+    assert session_of(viewer).result.info(1).name == "lead white"
+    assert any("lead white" in (item.name() or "") for item in spectra.plot.plotItem.listDataItems())
+
+
+def test_export_from_the_panel(viewer, docks, tmp_path):
+    segment, _ = docks
+    run(viewer, segment)
+    panel = segment.findChild(QWidget, "cubeseg.export")
+    panel.folder.setText(str(tmp_path / "out"))
+    done = []
+    session_of(viewer).exported.connect(done.append)
+    button(segment, "cubeseg.export.run").click()
+    wait(lambda: done)
+    assert len(done[0]) == 4
+    assert (cubeseg.load(tmp_path / "out" / "painting-result.h5").labels == session_of(viewer).labels_layer.data).all()
+
+
+def test_band_line_and_slider(viewer, docks):
+    _, spectra = docks
+    viewer.dims.set_current_step(0, 400)
+    axis = session_of(viewer).cube.axis
+    assert spectra._cursor.value() == pytest.approx(axis.values[400])
+    assert axis.format(400) in spectra.readout.text()
+    spectra._cursor.setValue(axis.values[77])
+    spectra._cursor.sigDragged.emit(spectra._cursor)
+    assert viewer.dims.current_step[0] == 77
+
+
+def test_themes_and_logarithm(viewer, docks):
+    run(viewer, docks[0])
+    for theme in ("light", "dark"):
+        viewer.theme = theme
+        QApplication.processEvents()
+    docks[1].log.setChecked(True)
+    docks[1].only.setChecked(True)
+    QApplication.processEvents()
+
+
+def test_docks_can_be_closed_and_opened_again(viewer, docks):
+    segment, _ = docks
+    run(viewer, segment)
+    viewer.window.remove_dock_widget(segment)
+    _, again = viewer.window.add_plugin_dock_widget(DIST, "Segment datacube")
+    table = again.findChild(QWidget, "cubeseg.classes").table
+    assert table.model().rowCount() == 6
+
+
+def test_a_file_with_several_cubes_asks_in_the_panel(viewer, docks, tmp_path):
+    import h5py
+
+    path = tmp_path / "two.h5"
+    with h5py.File(path, "w") as file:
+        for name in ("left", "right"):
+            file[name] = np.random.default_rng(0).random((12, 13, 40))
+    viewer.open(str(path), plugin=DIST)
+    session = session_of(viewer)
+    assert session.question is not None
+    segment, _ = docks
+    wait(lambda: button(segment, "cubeseg.cube.open").isVisible(), 5)
+    segment.findChild(QWidget, "cubeseg.cube.dataset").setCurrentIndex(1)
+    button(segment, "cubeseg.cube.open").click()
+    assert session.question is None
+    assert session.cube.data.shape == (40, 12, 13)
+    assert not button(segment, "cubeseg.cube.open").isVisible()
+
+
+def test_samples(make_napari_viewer):
+    made = make_napari_viewer()
+    made.open_sample(DIST, "galaxy")
+    cube_layer, truth = made.layers
+    assert our.role(cube_layer) == "cube"
+    assert isinstance(truth, layers.Labels)
+    assert not truth.visible
+    assert cube_layer.metadata["cubeseg"]["cube"].noise.variance is not None
+
+
+def test_closing_the_window_stops_the_run(make_napari_viewer, painting_file):
+    made = make_napari_viewer(show=True)
+    made.open(str(painting_file), plugin=DIST)
+    _, segment = made.window.add_plugin_dock_widget(DIST, "Segment datacube")
+    options(segment, "deep", (4, 4), 5000)
+    button(segment, "cubeseg.train.run").click()
+    QTest.qWait(200)
+    made.close()
+    wait(lambda: not any(w.is_running for w in WorkerBase._worker_set), 10)
