@@ -37,6 +37,8 @@ def main() -> None:
     viewer.open_sample("napari-cubeseg", "painting")
     _, panel = viewer.window.add_plugin_dock_widget("napari-cubeseg", "Segment datacube")
     viewer.window.add_plugin_dock_widget("napari-cubeseg", "Spectra")
+    QApplication.processEvents()
+    viewer.reset_view()
     session = session_of(viewer)
     panel.findChild(QPushButton, "cubeseg.train.run").click()
     if "CUBESEG_VIRTUAL_DISPLAY" not in os.environ:

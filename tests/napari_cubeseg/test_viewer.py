@@ -59,6 +59,10 @@ def button(dock, name):
     return found
 
 
+def curves(spectra):
+    return [item.name() or "" for item in spectra.plot.plotItem.listDataItems()]
+
+
 def options(dock, method="pca", clusters=(6, 6), epochs=3):
     from napari_cubeseg.qt.train_panel import TrainPanel
 
@@ -197,8 +201,7 @@ def test_a_click_shows_the_pixel_and_its_class(viewer, docks):
     assert session.selected == (label,)
     table = segment.findChild(QWidget, "cubeseg.classes").table
     assert [i.row() for i in table.selectionModel().selectedRows()] == [label - 1]
-    names = [item.name() for item in spectra.plot.plotItem.listDataItems()]
-    assert any("pixel y 20, x 11" in (n or "") for n in names)
+    wait(lambda: any("pixel y 20, x 11" in name for name in curves(spectra)))
 
 
 def test_a_drag_is_no_click(viewer, docks):
@@ -238,7 +241,7 @@ def test_names_in_the_table_reach_the_plot(viewer, docks):
     model = table.model()
     assert model.setData(model.index(0, 1), "lead white")
     assert session_of(viewer).result.info(1).name == "lead white"
-    assert any("lead white" in (item.name() or "") for item in spectra.plot.plotItem.listDataItems())
+    wait(lambda: any("lead white" in name for name in curves(spectra)))
 
 
 def test_export_from_the_panel(viewer, docks, tmp_path):
@@ -272,7 +275,8 @@ def test_themes_and_logarithm(viewer, docks):
         QApplication.processEvents()
     docks[1].log.setChecked(True)
     docks[1].only.setChecked(True)
-    QApplication.processEvents()
+    QTest.qWait(100)
+    assert len(curves(docks[1])) == 7
 
 
 def test_docks_can_be_closed_and_opened_again(viewer, docks):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QItemSelection, QItemSelectionModel, QModelIndex, Qt
-from qtpy.QtGui import QColor, QPixmap
+from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QColorDialog,
@@ -103,11 +103,13 @@ class ClassTable(QAbstractTableModel):
         return True
 
 
-def _swatch(colour: str) -> QPixmap:
-    """A patch of a class's colour; unlike a background it is not covered by the selection."""
+def _swatch(colour: str) -> QIcon:
+    """A patch of a class's colour, which the selection neither covers nor tints."""
     patch = QPixmap(16, 16)
     patch.fill(QColor(colour))
-    return patch
+    icon = QIcon(patch)
+    icon.addPixmap(patch, QIcon.Mode.Selected)
+    return icon
 
 
 class ClassesPanel(QWidget):

@@ -89,7 +89,7 @@ class CubePanel(QWidget):
         found = layer.metadata[our.KEY]["probe"]
         noise = _NOISE[found.noise] + (", with a variance cube" if cube.noise.variance is not None else "")
         first, last = axis.values[0], axis.values[-1]
-        span = f"{first:g} to {last:g} {axis.display_unit}" if axis.calibrated else "channels, not calibrated"
+        span = f"{first:.4g} to {last:.4g} {axis.display_unit}" if axis.calibrated else "channels, not calibrated"
         return (
             f"<b>{layer.name}</b> ({cube.source.format})<br>{height} × {width} pixels, {cube.n_bands} bands<br>"
             f"{axis.name}: {span}<br>Noise: {noise}"

@@ -67,10 +67,12 @@ class ThemedPlot(pg.PlotWidget):  # type: ignore[misc]
         """Take over the colours of a napari theme."""
         self.colours = plot_colours(theme)
         self.setBackground(self.colours.background)
+        self.plotItem.getAxis("bottom").setHeight(42)
         for name in ("left", "bottom"):
             axis = self.plotItem.getAxis(name)
             axis.setPen(self.colours.grid)
             axis.setTextPen(self.colours.text)
+        self.legend.setBrush(_transparent(self.colours.background, 200))
         self.legend.setLabelTextColor(self.colours.text)
         for _, label in self.legend.items:
             label.setText(label.text)
@@ -91,9 +93,11 @@ class LossPlot(ThemedPlot):
         self.setLabel("bottom", "epoch")
         self.setLogMode(y=True)
         self.setMouseEnabled(x=False, y=False)
-        self.setMinimumHeight(110)
+        self.setMinimumHeight(120)
         self.setMaximumHeight(150)
-        self.legend.setColumnCount(2)
+        self.legend.setColumnCount(4)
+        # room above the curves for the legend
+        self.plotItem.vb.setDefaultPadding(0.3)
         left = self.plotItem.getAxis("left")
         left.setTicks([[(power, f"{10.0**power:g}") for power in range(-9, 10)]])
         left.setWidth(44)

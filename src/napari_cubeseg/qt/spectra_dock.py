@@ -39,7 +39,7 @@ class SpectraDock(QWidget):
         bar = QHBoxLayout()
         for box in (self.log, self.spread, self.only):
             bar.addWidget(box)
-            box.toggled.connect(self._draw)
+            box.toggled.connect(self._draw_soon)
         bar.addStretch()
         bar.addWidget(self.readout)
         layout = QVBoxLayout(self)
@@ -48,6 +48,11 @@ class SpectraDock(QWidget):
         layout.addLayout(bar)
         layout.addWidget(self.plot, 1)
 
+        # one click changes class, selection and pixel, a stroke the classes at every move: draw once for all of them
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(30)
+        self._soon.timeout.connect(self._draw)
         self._curves: dict[int, Any] = {}
         self._items: list[Any] = []
         self._pixel_curve = self.plot.plot([], [], pen=None)
@@ -58,10 +63,8 @@ class SpectraDock(QWidget):
         self._proxy = pg.SignalProxy(self.plot.scene().sigMouseMoved, rateLimit=30, slot=self._hovered)
 
         session = self._session
-        session.cube_changed.connect(self._draw)
-        session.classes_changed.connect(self._draw)
-        session.selection_changed.connect(self._draw)
-        session.pixel_changed.connect(self._draw)
+        for signal in (session.cube_changed, session.classes_changed, session.selection_changed, session.pixel_changed):
+            signal.connect(self._draw_soon)
         session.band_changed.connect(self._show_band)
         viewer.events.theme.connect(self._theme)
         self._draw()
@@ -90,7 +93,11 @@ class SpectraDock(QWidget):
         self.plot.set_theme(self._session.viewer.theme)
         self._draw()
 
-    def _draw(self, *_: Any) -> None:
+    def _draw_soon(self, *_: Any) -> None:
+        if not self._soon.isActive():
+            self._soon.start()
+
+    def _draw(self) -> None:
         for item in self._items:
             self.plot.removeItem(item)
         self._items.clear()
@@ -109,6 +116,7 @@ class SpectraDock(QWidget):
         elif self._session.typical is not None:
             self._draw_curve(axis.values, self._session.typical, "mean of some pixels", "#8c96a0")
         self._draw_pixel(axis.values)
+        self.plot.legend.setColumnCount(max(1, -(-len(self.plot.legend.items) // 6)))
         self._show_band(self._session.band)
 
     def _draw_classes(self, result: Segmentation, x: np.ndarray) -> None:

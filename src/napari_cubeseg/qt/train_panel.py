@@ -53,6 +53,7 @@ class TrainPanel(QWidget):
             container.margins = (0, 0, 0, 0)
         self._options = self._make_options(defaults)
         folded = QCollapsible("More options", self)
+        folded.setToolTip("Options that rarely need a change")
         folded.setContent(self._options.native)
         folded.collapse(animate=False)
         folded.layout().setContentsMargins(0, 0, 0, 0)
