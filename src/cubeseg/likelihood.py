@@ -15,7 +15,7 @@ Int32 = NDArray[np.int32]
 
 def refine_counts(
     counts: Float32, labels: Int32, k: int, rounds: int = 20, settled: float = 1e-3
-) -> Generator[float, None, Float32]:
+) -> Generator[float, None, tuple[Float32, float]]:
     """Hard expectation-maximisation of a mixture of multinomials, started from given labels.
 
     This is K-means with the Kullback-Leibler divergence as distance (Banerjee et al. 2005, Bregman clustering): the
@@ -39,8 +39,10 @@ def refine_counts(
 
     Returns
     -------
-    array of float32, shape (k, bins + 1)
+    profiles : array of float32, shape (k, bins + 1)
         Logarithms of the classes' normalised spectra; the last column holds the logarithm of the class's share.
+    likelihood : float
+        Mean over the spectra of the logarithm of the joint probability of spectrum and class, up to a constant.
     """
     background = counts.sum(axis=0, dtype=np.float64) + 1e-3
     background /= background.sum()
@@ -55,7 +57,11 @@ def refine_counts(
         yield changed
         if changed < settled:
             break
-    return profiles
+    likelihood = 0.0
+    for start in range(0, len(counts), 8192):
+        part = counts[start : start + 8192]
+        likelihood += float((part @ profiles[:, :-1].T + profiles[:, -1]).max(axis=1).sum(dtype=np.float64))
+    return profiles, likelihood / len(counts)
 
 
 def assign_counts(counts: Float32, profiles: Float32) -> tuple[Int32, Float32]:

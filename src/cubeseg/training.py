@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeseg.clustering import Clustering, align, assign, iterative_kmeans
+from cubeseg.clustering import Clustering, align, assign, iterative_kmeans, kmeans
 from cubeseg.config import FitConfig
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, CubeSegError, JobError
@@ -30,6 +30,8 @@ Stage = Literal["read", "train", "cluster", "label"]
 _BAR: dict[str, tuple[float, float]] = {
     "read": (0.0, 0.1), "train": (0.1, 0.8), "cluster": (0.8, 0.9), "label": (0.9, 1.0),
 }  # fmt: skip
+
+_REFINEMENTS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +146,8 @@ def _fit(cube: Cube, config: FitConfig) -> Generator[FitEvent, None, Segmentatio
     codes = yield from _encode(model, sample, "cluster", _at("cluster", 0.0))
     clustering = yield from _cluster(codes, candidates, config)
     if sample.preprocessor.kind == "counts" and config.refine and len(clustering.centroids) > 1:
-        clustering = yield from _refine(clustering, codes, sample)
-    clustering = _ordered(clustering, codes, preview)
+        clustering = yield from _refine(clustering, codes, sample, config)
+    clustering = _ordered(clustering, codes, sample, preview)
     return (yield from _label(cube, config, sample, model, clustering, history, block_bytes))
 
 
@@ -244,26 +246,40 @@ def _cluster(codes: Float32, candidates: range, config: FitConfig) -> Generator[
         except StopIteration as stop:
             result: Clustering = stop.value
             return result
-        part = (done + 1) / len(candidates)
+        part = 0.5 * (done + 1) / len(candidates)
         yield FitEvent("cluster", _at("cluster", part), f"Clustering: {k} classes score {score:.3f}")
     raise AssertionError("iterative_kmeans yields once per candidate")
 
 
-def _refine(clustering: Clustering, codes: Float32, sample: Sample) -> Generator[FitEvent, None, Clustering]:
-    labels = assign(codes, clustering.centroids, clustering.spread)[0]
-    steps = refine_counts(sample.spectra, labels, len(clustering.centroids))
-    while True:
-        try:
-            changed = next(steps)
-        except StopIteration as stop:
-            return replace(clustering, profiles=stop.value)
-        yield FitEvent("cluster", _at("cluster", 1.0), f"Refining the classes: {changed:.1%} of the pixels change")
-
-
-def _ordered(clustering: Clustering, codes: Float32, preview: Int32 | None) -> Clustering:
-    """Sort the centroids so that colours stay those of the last preview; without one, largest class first."""
-    labels = assign(codes, clustering.centroids, clustering.spread)[0]
+def _refine(
+    clustering: Clustering, codes: Float32, sample: Sample, config: FitConfig
+) -> Generator[FitEvent, None, Clustering]:
+    """Refine from several K-means solutions; the most likely classes win."""
     k = len(clustering.centroids)
+    best = -np.inf
+    message = "Refining the classes by the likelihood of their photons"
+    for restart in range(_REFINEMENTS):
+        start = clustering.centroids if restart == 0 else kmeans(codes, k, config.seed + restart, restarts=1)
+        steps = refine_counts(sample.spectra, assign(codes, start, clustering.spread)[0], k)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                profiles, likelihood = stop.value
+                break
+            yield FitEvent("cluster", _at("cluster", 0.5 + 0.5 * restart / _REFINEMENTS), message)
+        if likelihood > best:
+            best, clustering = likelihood, replace(clustering, centroids=start, profiles=profiles)
+    return clustering
+
+
+def _ordered(clustering: Clustering, codes: Float32, sample: Sample, preview: Int32 | None) -> Clustering:
+    """Sort the centroids so that colours stay those of the last preview; without one, largest class first."""
+    k = len(clustering.centroids)
+    if clustering.profiles is not None:
+        labels = assign_counts(sample.spectra, clustering.profiles)[0]
+    else:
+        labels = assign(codes, clustering.centroids, clustering.spread)[0]
     if preview is None:
         order = np.argsort(-np.bincount(labels, minlength=k), kind="stable")
     else:
