@@ -10,7 +10,7 @@ QT ?= PyQt6>=6.7,<6.12
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-core lint types imports check setup system clean soak
+.PHONY: demo test test-core lint types imports check setup system clean soak bench
 
 setup: $(VENV)/.installed
 
@@ -48,3 +48,7 @@ check: lint types imports
 
 clean:
 	rm -rf build $(VENV)
+
+# side by side with the baselines; written into docs/benchmarks.md
+bench: setup
+	$(BIN)/python benchmarks/segmentation.py --out docs/benchmarks.md

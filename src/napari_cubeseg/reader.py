@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from napari.utils.notifications import show_error
+
 from cubeseg.bundle import is_result, load
 from cubeseg.errors import CubeSegError
 from cubeseg.io import ChoiceNeeded, open_cube
@@ -18,7 +20,7 @@ LayerData = tuple[Any, ...]
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[LayerData]] | None:
     """Offer to read; the manifest has already looked at the name."""
-    return read
+    return _read_or_tell
 
 
 def read(path: str | Sequence[str]) -> list[LayerData]:
@@ -29,7 +31,7 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
     Raises
     ------
     DataError
-        One line that napari shows as a notification.
+        One line: which file, what is wrong, what to do.
     """
     paths = [path] if isinstance(path, (str, Path)) else list(path)
     layers: list[LayerData] = []
@@ -43,6 +45,15 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
             if not _ask(question):
                 raise
     return layers or [(None,)]
+
+
+def _read_or_tell(path: str | Sequence[str]) -> list[LayerData]:
+    """As :func:`read`, with errors as a notification: napari would bury a raised one in advice on other plugins."""
+    try:
+        return read(path)
+    except CubeSegError as error:
+        show_error(str(error))
+        return [(None,)]
 
 
 def _result_layers(path: str) -> list[LayerData]:

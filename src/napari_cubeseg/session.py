@@ -20,23 +20,13 @@ from cubeseg.cube import Cube
 from cubeseg.errors import CubeSegError
 from cubeseg.io import ChoiceNeeded
 from cubeseg.segmentation import Segmentation
-from cubeseg.training import FitEvent, fit
 from napari_cubeseg import layers as our
 from napari_cubeseg.clicks import ClickWatcher
 from napari_cubeseg.corrections import Corrections
 from napari_cubeseg.jobs import Control, Runner, run_now
+from napari_cubeseg.run import Run
 
 __all__ = ["Pixel", "Session", "session_of"]
-
-
-@dataclass(eq=False)
-class Run:
-    """A run under way: its handle, the cube it works on, its preview, and the results hidden meanwhile."""
-
-    control: Control
-    cube: Cube
-    hidden: list[Layer]
-    preview: Labels | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,26 +190,9 @@ class Session:
         if cube is None:
             show_error("Open a cube first: drop a file on the window, or File > Open Sample > napari-cubeseg")
             return
-        hidden = [item for item in self.viewer.layers if our.role(item) == "labels" and item.visible]
-        run = self._run = Run(Control(), cube, hidden)
+        self._run = run = Run(self.viewer, cube)
         self.run_changed.emit()
-
-        def mine(apply: Callable[..., None]) -> Callable[..., None]:
-            def if_current(*arguments: Any) -> None:
-                if self._run is run:
-                    apply(*arguments)
-
-            return if_current
-
-        self.runner(
-            lambda: fit(cube, config),
-            run.control,
-            mine(self._apply),
-            mine(self._finished),
-            mine(self._failed),
-            mine(self._ended),
-            title=f"Segmenting {cube.source.name}",
-        )
+        run.start(config, self.runner, self.progressed.emit, self._finished, self._failed)
 
     def pause(self) -> None:
         """Let the run wait."""
@@ -236,8 +209,9 @@ class Session:
     def cancel(self) -> None:
         """Stop the run and take its preview away; earlier results come back."""
         if self._run is not None:
-            self._run.control.cancel()
-            self._ended()
+            self._run.cancel()
+            self._run = None
+            self.run_changed.emit()
 
     def select(self, class_ids: Sequence[int]) -> None:
         """Select classes everywhere; the brush takes the first of them."""
@@ -320,34 +294,7 @@ class Session:
 
     # what jobs report
 
-    def _apply(self, event: FitEvent) -> None:
-        if event.labels is not None:
-            self._show_preview(event.labels)
-        self.progressed.emit(event)
-
-    def _show_preview(self, labels: NDArray[np.int32]) -> Labels:
-        run = self._run
-        assert run is not None
-        if run.preview is not None and run.preview in self.viewer.layers:
-            run.preview.data = labels
-            return run.preview
-        for item in run.hidden:
-            item.visible = False
-        name = f"{run.cube.source.name} classes"
-        made = self.add(our.segmentation_layer(labels, run.cube.spatial, name, kind="preview"))
-        assert isinstance(made, Labels)
-        our.preview_colours(made, 64)
-        made.editable = False
-        run.preview = made
-        return made
-
-    def _finished(self, result: Segmentation) -> None:
-        layer = self._show_preview(result.labels.copy())
-        layer.metadata[our.KEY] |= {"role": "labels", "result": result}
-        our.show_classes(layer, result)
-        # switching editable off and on also clears the undo history of the previews
-        layer.editable = False
-        layer.editable = True
+    def _finished(self, result: Segmentation, layer: Labels) -> None:
         self._run = None
         self.run_changed.emit()
         if _made_from(result, self.cube) or self.cube is None:
@@ -355,18 +302,9 @@ class Session:
         show_info(f"{len(result.classes)} classes found in {result.source.name}")
 
     def _failed(self, error: CubeSegError) -> None:
-        self._ended()
-        show_error(str(error))
-
-    def _ended(self) -> None:
-        run, self._run = self._run, None
-        if run is not None:
-            if run.preview is not None and run.preview in self.viewer.layers:
-                self.viewer.layers.remove(run.preview)
-            for item in run.hidden:
-                if item in self.viewer.layers:
-                    item.visible = True
+        self._run = None
         self.run_changed.emit()
+        show_error(str(error))
 
     # what happens in the viewer
 

@@ -268,6 +268,29 @@ def test_band_line_and_slider(viewer, docks):
     assert viewer.dims.current_step[0] == 77
 
 
+def test_hovering_reads_values(viewer, docks):
+    segment, spectra = docks
+    run(viewer, segment)
+    wait(lambda: len(curves(spectra)) == 6)
+    result = session_of(viewer).result
+    band = int(result.spectra.mean(1).argmax())
+    value = float(result.spectra.mean(1)[band])
+    at = spectra.plot.plotItem.vb.mapViewToScene(QPointF(result.axis.values[band], value))
+    spectra._hovered((at,))
+    assert result.axis.format(band) in spectra.readout.text()
+    assert f"class 1 {value:.4g}" in spectra.readout.text()
+
+
+def test_a_bad_file_is_one_clear_notification(viewer, tmp_path):
+    from napari.utils.notifications import notification_manager
+
+    (tmp_path / "empty.h5").write_bytes(b"")
+    before = len(viewer.layers)
+    viewer.open(str(tmp_path / "empty.h5"), plugin=DIST)
+    assert len(viewer.layers) == before
+    assert notification_manager.records[-1].message == f"{tmp_path / 'empty.h5'}: is empty (0 bytes)"
+
+
 def test_themes_and_logarithm(viewer, docks):
     run(viewer, docks[0])
     for theme in ("light", "dark"):
@@ -276,7 +299,7 @@ def test_themes_and_logarithm(viewer, docks):
     docks[1].log.setChecked(True)
     docks[1].only.setChecked(True)
     QTest.qWait(100)
-    assert len(curves(docks[1])) == 7
+    assert len(curves(docks[1])) == 6
 
 
 def test_docks_can_be_closed_and_opened_again(viewer, docks):

@@ -55,7 +55,6 @@ class SpectraDock(QWidget):
         self._soon.timeout.connect(self._draw)
         self._curves: dict[int, Any] = {}
         self._items: list[Any] = []
-        self._pixel_curve = self.plot.plot([], [], pen=None)
         self._cursor = pg.InfiniteLine(angle=90, movable=True)
         self._cursor.sigDragged.connect(self._cursor_dragged)
         self.plot.addItem(self._cursor, ignoreBounds=True)

@@ -1,0 +1,113 @@
+"""One run of the core's training loop in a viewer: its preview, what it hides meanwhile, how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels, Layer
+from numpy.typing import NDArray
+
+from cubeseg.config import FitConfig
+from cubeseg.cube import Cube
+from cubeseg.errors import CubeSegError
+from cubeseg.segmentation import Segmentation
+from cubeseg.training import FitEvent, fit
+from napari_cubeseg import layers as our
+from napari_cubeseg.jobs import Control, Runner
+
+__all__ = ["Run"]
+
+
+class Run:
+    """A run on one cube; it keeps to that cube whatever becomes of the viewer's layers meanwhile.
+
+    Previews go into a labels layer of its own, which becomes the result's layer in the end. Labels that are shown when
+    the first preview comes are hidden, and shown again if the run ends without a result.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    cube : Cube
+    """
+
+    def __init__(self, viewer: ViewerModel, cube: Cube) -> None:
+        self.control = Control()
+        self._viewer, self._cube = viewer, cube
+        self._hidden: list[Layer] = []
+        self._preview: Labels | None = None
+        self._over = False
+
+    def start(
+        self,
+        config: FitConfig,
+        runner: Runner,
+        progressed: Callable[[FitEvent], None],
+        finished: Callable[[Segmentation, Labels], None],
+        failed: Callable[[CubeSegError], None],
+    ) -> None:
+        """Start; once cancelled, nothing is called any more, whatever still arrives from the thread."""
+
+        def on_event(event: FitEvent) -> None:
+            if not self._over:
+                if event.labels is not None:
+                    self._show(event.labels)
+                progressed(event)
+
+        def on_done(result: Segmentation) -> None:
+            if not self._over:
+                self._over = True
+                finished(result, self._keep(result))
+
+        def on_error(error: CubeSegError) -> None:
+            if not self._over:
+                self._take_back()
+                failed(error)
+
+        cube, title = self._cube, f"Segmenting {self._cube.source.name}"
+        runner(lambda: fit(cube, config), self.control, on_event, on_done, on_error, _ignore, title=title)
+
+    def cancel(self) -> None:
+        """Stop, and take the preview away."""
+        self.control.cancel()
+        self._take_back()
+
+    def _show(self, labels: NDArray[np.int32]) -> Labels:
+        if self._preview is not None and self._preview in self._viewer.layers:
+            self._preview.data = labels
+            return self._preview
+        for item in self._viewer.layers:
+            if our.role(item) == "labels" and item.visible:
+                item.visible = False
+                self._hidden.append(item)
+        name = f"{self._cube.source.name} classes"
+        layer = our.segmentation_layer(labels, self._cube.spatial, name, kind="preview")
+        made = self._viewer.add_layer(Layer.create(*layer))
+        assert isinstance(made, Labels)
+        our.preview_colours(made, 64)
+        made.editable = False
+        self._preview = made
+        return made
+
+    def _keep(self, result: Segmentation) -> Labels:
+        layer = self._show(result.labels.copy())
+        layer.metadata[our.KEY] |= {"role": "labels", "result": result}
+        our.show_classes(layer, result)
+        # switching editable off and on also clears the undo history of the previews
+        layer.editable = False
+        layer.editable = True
+        return layer
+
+    def _take_back(self) -> None:
+        self._over = True
+        if self._preview is not None and self._preview in self._viewer.layers:
+            self._viewer.layers.remove(self._preview)
+        for item in self._hidden:
+            if item in self._viewer.layers:
+                item.visible = True
+
+
+def _ignore(*_: Any) -> None:
+    return None
