@@ -11,7 +11,7 @@ import numpy as np
 from cubeseg.axis import SpectralAxis, normalise_unit
 from cubeseg.cube import Cube, Source
 from cubeseg.errors import DataError
-from cubeseg.io.layout import check_size
+from cubeseg.io.layout import bad_bands, check_size, wavelength_unit
 from cubeseg.io.registry import ReadOptions, reader
 
 __all__ = ["parse_header"]
@@ -23,7 +23,7 @@ _ENDINGS = ("", ".raw", ".img", ".dat", ".bsq", ".bil", ".bip", ".bin", ".sli", 
 
 def _is_envi(path: Path, head: bytes) -> bool:
     return head.lstrip(b"\xef\xbb\xbf").startswith(b"ENVI") or (
-        path.suffix.lower() in _ENDINGS[1:] and _header_beside(path) is not None
+        path.suffix.lower() in _ENDINGS and _header_beside(path) is not None
     )
 
 
@@ -36,7 +36,7 @@ def read_envi(path: Path, options: ReadOptions) -> Cube:
     header = parse_header(header_path)
     binary = _binary_beside(header_path) if path.suffix.lower() == ".hdr" else path
     if "library" in header.get("file type", "").lower():
-        raise DataError(f"{header_path}: is a spectral library, not a cube")
+        raise DataError(f"{path}: is a spectral library, not a cube")
     lines, samples, bands = (_number(header_path, header, key) for key in ("lines", "samples", "bands"))
     type_number = _number(header_path, header, "data type")
     if type_number not in _TYPES:
@@ -90,15 +90,22 @@ def parse_header(path: Path) -> dict[str, str]:
 def _axis(header: dict[str, str], bands: int) -> tuple[SpectralAxis, dict[str, Any]]:
     notes: dict[str, Any] = {}
     if "bbl" in header:
-        notes["bad_bands"] = [n for n, flag in enumerate(_floats(header["bbl"])) if flag == 0]
+        notes |= bad_bands(_floats(header["bbl"]), bands)
+    if ignored := _floats(header.get("data ignore value", "")):
+        notes["ignore_value"] = ignored[0]
     values = _floats(header.get("wavelength", ""))
     if len(values) != bands:
+        if "wavelength" in header:
+            notes["axis_rejected"] = f"{len(values)} wavelengths for {bands} bands, so bands are numbered"
         return SpectralAxis.channels(bands), notes
-    unit, kind = normalise_unit(header.get("wavelength units", ""))
-    if kind == "channel":
-        top = max(values)
-        unit = "um" if top < 20 else "nm" if top < 3500 else "Angstrom"
-        notes["axis_guessed"] = f"the unit {unit} of the wavelengths was told from their values"
+    if "fwhm" in header:
+        notes["fwhm"] = _floats(header["fwhm"])
+    said = header.get("wavelength units", "")
+    unit = normalise_unit(said)[0]
+    if said.lower() in ("", "unknown"):
+        unit = wavelength_unit(values)
+        if unit:
+            notes["axis_guessed"] = f"the unit {unit} of the wavelengths was told from their values"
     medium: Literal["air", "vacuum", ""] = ""
     try:
         return SpectralAxis(np.array(values), unit, medium=medium), notes
@@ -130,8 +137,9 @@ def _floats(given: str) -> list[float]:
 
 def _header_beside(path: Path) -> Path | None:
     for candidate in (path.with_name(path.name + ".hdr"), path.with_suffix(".hdr")):
-        if candidate.is_file() and candidate != path:
-            return candidate
+        for spelt in (candidate, candidate.with_suffix(".HDR")):
+            if spelt.is_file() and spelt != path:
+                return spelt
     return None
 
 

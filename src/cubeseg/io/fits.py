@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import warnings
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from cubeseg.axis import SpectralAxis, normalise_unit
-from cubeseg.cube import Cube, Noise, Source, Spatial
+from cubeseg.cube import Cube, LazyArray, Noise, Source, Spatial
 from cubeseg.errors import DataError
-from cubeseg.io.layout import check_size
+from cubeseg.io.layout import check_claim, check_memory, check_size, in_usual_unit, spatial_order
 from cubeseg.io.lazy import AxisView
 from cubeseg.io.registry import Candidate, ChoiceNeeded, ReadOptions, reader
 
@@ -30,6 +31,9 @@ _VARIANCE = {
     "SIGMA": (False, False),
 }
 _MASKS = ("DQ", "MASK", "FLAGS")
+_COUNTS = ("count", "counts", "ct", "photon", "photons")
+_WAVE_TABLES = ("WAVE", "WAVELENGTH", "LAMBDA")
+_SPECTRAL = r"(FREQ|ENER|WAVN|VRAD|WAVE|VOPT|ZOPT|AWAV|VELO|FELO|BETA|LAMBDA|SPECTRAL)"
 _FIRST = ("SCI", "DATA", "FLUX", "PRIMARY", "")
 
 
@@ -45,28 +49,69 @@ def read_fits(path: Path, options: ReadOptions) -> Cube:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
-        hdus = fits.open(path, memmap=True, lazy_load_hdus=False, ignore_missing_simple=False)
-        _check_length(path, hdus)
+        _check_length(path)
+        hdus = fits.open(path, memmap=True, lazy_load_hdus=False)
         number = _choose(path, hdus, options)
-        scaled = any(_is_scaled(hdu) for hdu in hdus)
-        if scaled:
-            # scaled values cannot be mapped; sections of them are read and scaled one by one
-            hdus.close()
-            hdus = fits.open(path, memmap=False, lazy_load_hdus=False)
-        hdu = hdus[number]
-        header = hdu.header
-        spectral = options.spectral_axis
-        axis, spatial, spectral = _world(path, hdus, hdu, spectral)
-        rest = [n for n in range(len(hdu.shape)) if n != spectral]
-        order = (spectral, rest[-2], rest[-1])
-        data = _lazy(hdu, order, scaled)
-        noise, mask, notes = _sides(hdus, hdu, order, scaled)
+        cube = _Stored(path, hdus, number)
+        header, shape = cube.hdu.header, cube.hdu.shape
+        axis, spatial, spectral = _world(path, hdus, cube.hdu, options.spectral_axis)
+        order = spatial_order(spectral, len(shape))
+        data = cube.lazy(order)
+        noise, mask, notes = _sides(path, hdus, number, order)
         unit = str(header.get("BUNIT", "")).strip()
-        if noise.variance is None and data.dtype.kind in "ui" and unit.lower() in ("count", "counts", "ct", "photons"):
+        if noise.variance is None and data.dtype.kind in "ui" and unit.lower() in _COUNTS:
             noise = Noise("poisson")
+        unused = [n for k, n in enumerate(shape) if k not in order and n > 1]
+        if unused:
+            notes["first_only"] = f"the cube has a fourth axis of {unused[0]}; only its first plane is used"
         notes |= {key: value for key, value in header.items() if key and isinstance(value, (str, int, float, bool))}
-        name = str(hdu.name) or str(number)
+        name = str(cube.hdu.name) or str(number)
         return Cube(data, axis, noise, mask, spatial, Source(str(path), "FITS", name, spectral), unit, notes)
+
+
+class _Stored:
+    """One image extension of a file, and how its values can be had without reading all of them.
+
+    Values that are scaled (BSCALE, BZERO, BLANK) cannot be mapped; they are read through a second, unmapped
+    handle, section by section. Tiles are unpacked in the same way.
+    """
+
+    def __init__(self, path: Path, hdus: Any, number: int) -> None:
+        from astropy.io import fits
+
+        self.path, self.hdu = path, hdus[number]
+        header = self.hdu.header
+        self.scaled = bool(header.get("BSCALE", 1) != 1 or header.get("BZERO", 0) != 0 or "BLANK" in header)
+        self.packed = isinstance(self.hdu, fits.CompImageHDU)
+        if self.scaled:
+            self.hdu = fits.open(path, memmap=False, lazy_load_hdus=False)[number]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the values as they are read, scaled ones included."""
+        header = self.hdu.header
+        bits = int(header["BITPIX"])
+        stored = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}[bits]
+        if not self.scaled or bits < 0:
+            return np.dtype(stored).newbyteorder("=" if self.packed else ">")
+        # unsigned integers are stored as signed ones that are shifted by half their range
+        unsigned = header.get("BSCALE", 1) == 1 and bits > 8 and header.get("BZERO", 0) == 1 << (bits - 1)
+        if unsigned and "BLANK" not in header:
+            return np.dtype(f"u{bits // 8}")
+        return np.dtype("f4" if bits <= 16 else "f8")
+
+    def lazy(self, order: tuple[int, int, int]) -> LazyArray:
+        """The values as (bands, y, x); a memory map where they lie as they are."""
+        if self.packed:
+            claimed = int(np.prod(self.hdu.shape, dtype=np.float64)) * self.dtype.itemsize
+            check_claim(str(self.path), self.path.stat().st_size, claimed)
+        if self.scaled or self.packed:
+            return AxisView(self.hdu.section, order, self.hdu.shape, self.dtype, str(self.path))
+        data = self.hdu.data
+        fixed = tuple(slice(None) if n in order else 0 for n in range(data.ndim))
+        kept = [n for n in range(data.ndim) if n in order]
+        mapped: LazyArray = data[fixed].transpose([kept.index(n) for n in order])
+        return mapped
 
 
 def _choose(path: Path, hdus: Any, options: ReadOptions) -> int:
@@ -89,7 +134,15 @@ def _choose(path: Path, hdus: Any, options: ReadOptions) -> int:
     data = [n for n in images if str(hdus[n].name).upper() not in (*_VARIANCE, *_MASKS)]
     if first or len(data) == 1:
         return (first or data)[0]
-    found = tuple(Candidate(str(hdus[n].name) or str(n), hdus[n].shape, str(_dtype(hdus[n]))) for n in data or images)
+    found = tuple(
+        Candidate(
+            str(hdus[n].name) or str(n),
+            hdus[n].shape,
+            _Stored(path, hdus, n).dtype.newbyteorder("=").name,
+            len(hdus[n].shape) - 1 - _spectral_number(hdus[n].header, len(hdus[n].shape)),
+        )
+        for n in data or images
+    )
     names = ", ".join(c.dataset for c in found)
     raise ChoiceNeeded(f"{path}: several extensions hold cubes ({names}); say which with --dataset", str(path), found)
 
@@ -98,33 +151,29 @@ def _is_cube(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 or (len(shape) == 4 and 1 in (shape[0], shape[1])) or (len(shape) == 4 and shape[0] <= 4)
 
 
-def _check_length(path: Path, hdus: Any) -> None:
-    if path.suffix.lower() == ".gz":
-        return
-    last = hdus[-1].fileinfo()
-    if last is not None:
-        check_size(str(path), path.stat().st_size, int(last["datLoc"]) + int(hdus[-1].size))
+def _check_length(path: Path) -> None:
+    """Every extension must end inside the file; each is judged before the next is looked for."""
+    from astropy.io import fits
+
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    there = _unpacked_size(path) if packed else path.stat().st_size
+    # a packed image is judged by the size of its packed form
+    with fits.open(path, memmap=False, lazy_load_hdus=True, disable_image_compression=True) as hdus:
+        for hdu in hdus:
+            place = hdu.fileinfo()
+            if place is not None:
+                check_size(str(path), there, int(place["datLoc"]) + int(hdu.size))
 
 
-def _dtype(hdu: Any) -> np.dtype[Any]:
-    scaled = hdu.header.get("BSCALE", 1) != 1 or hdu.header.get("BZERO", 0) != 0
-    stored = {8: "u1", 16: "i2", 32: "i4", 64: "i8", -32: "f4", -64: "f8"}[int(hdu.header["BITPIX"])]
-    return np.dtype("f4") if scaled and stored not in ("f4", "f8") else np.dtype(stored)
-
-
-def _lazy(hdu: Any, order: tuple[int, int, int], scaled: bool) -> Any:
-    """A memory map where the values lie as they are; scaled or packed ones are unpacked section by section."""
-    if not scaled and hdu.__class__.__name__ != "CompImageHDU":
-        data = hdu.data
-        fixed = tuple(slice(None) if n in order else 0 for n in range(data.ndim))
-        kept = [n for n in range(data.ndim) if n in order]
-        return data[fixed].transpose([kept.index(n) for n in order])
-    return AxisView(hdu.section, order, hdu.shape, _dtype(hdu))
-
-
-def _is_scaled(hdu: Any) -> bool:
-    header = hdu.header
-    return bool(header.get("BSCALE", 1) != 1 or header.get("BZERO", 0) != 0 or "BLANK" in header)
+def _unpacked_size(path: Path) -> int:
+    """Bytes in a gzipped file, counted: its header may lie, and its end may be missing."""
+    size = 0
+    with gzip.open(path) as file:
+        while part := file.read(1 << 20):
+            size += len(part)
+            check_memory(str(path), size)
+    return size
 
 
 def _world(path: Path, hdus: Any, hdu: Any, given: int | None) -> tuple[SpectralAxis, Spatial, int]:
@@ -133,75 +182,96 @@ def _world(path: Path, hdus: Any, hdu: Any, given: int | None) -> tuple[Spectral
 
     header, shape = hdu.header.copy(), hdu.shape
     naxis = len(shape)
+    if given is not None and not -naxis <= given < naxis:
+        raise DataError(f"{path}: there is no axis {given}; the cube has axes 0 to {naxis - 1}")
+    number = _spectral_number(header, naxis) if given is None else naxis - 1 - given % naxis
+    spectral = naxis - 1 - number
     if "CD1_1" in header and "CD3_3" not in header and "CDELT3" in header:
         header["CD3_3"] = header["CDELT3"]
-    wcs = None
+    key = f"CUNIT{number + 1}"
+    if key in header:
+        # as astropy spells it: it refuses the whole header for one 'Angstroms'
+        header[key] = normalise_unit(str(header[key]))[0]
     try:
         wcs = WCS(header, naxis=naxis)
     except Exception:  # any flaw of a header is one of the WCS only; the data can still be read
         wcs = None
-    number = _spectral_number(header, naxis) if given is None else naxis - 1 - given % naxis
-    spectral = naxis - 1 - number
-    if spectral not in range(naxis):
-        raise DataError(f"{path}: there is no axis {given}; the cube has axes 0 to {naxis - 1}")
-    n_bands = shape[spectral]
-    table = _wave_table(hdus, n_bands)
-    axis = table if table is not None else _axis_of(header, wcs, number, n_bands)
+    medium = _medium(header, number)
+    table = _wave_table(hdus, header, shape[spectral], medium)
+    axis = table if table is not None else _axis_of(header, wcs, number, shape[spectral], medium)
     return axis, _spatial(wcs), spectral
 
 
 def _spectral_number(header: Any, naxis: int) -> int:
     """FITS axis (0 = NAXIS1) whose type is spectral; the third where none says so."""
     for n in range(naxis):
-        kind = str(header.get(f"CTYPE{n + 1}", "")).upper()
-        if re.match(r"(FREQ|ENER|WAVN|VRAD|WAVE|VOPT|ZOPT|AWAV|VELO|FELO|BETA|LAMBDA|LINEAR|SPECTRAL)", kind):
+        if re.match(_SPECTRAL, str(header.get(f"CTYPE{n + 1}", "")).upper()):
             return n
     return 2
 
 
-def _axis_of(header: Any, wcs: Any, number: int, n_bands: int) -> SpectralAxis:
+def _medium(header: Any, number: int) -> Literal["air", "vacuum", ""]:
+    kind = str(header.get(f"CTYPE{number + 1}", "")).upper()
+    if kind.startswith("AWAV"):
+        return "air"
+    # WAVELENGTH is no type of the standard, and says nothing
+    return "vacuum" if re.match(r"WAVE(-|$)", kind) else ""
+
+
+def _axis_of(header: Any, wcs: Any, number: int, n_bands: int, medium: Literal["air", "vacuum", ""]) -> SpectralAxis:
     kind = str(header.get(f"CTYPE{number + 1}", "")).upper()
     said = str(header.get(f"CUNIT{number + 1}", "")).strip()
-    values = None
-    if wcs is not None:
-        try:
-            pixel = np.tile(np.asarray(wcs.wcs.crpix, dtype=float) - 1, (n_bands, 1))
-            pixel[:, number] = np.arange(n_bands)
-            values = wcs.wcs_pix2world(pixel, 0)[:, number]
-            said = str(wcs.wcs.cunit[number]) or said
-        except Exception:
-            values = None
-    if values is None or not np.isfinite(values).all():
+    if wcs is None:
         return SpectralAxis.channels(n_bands)
-    medium: Literal["air", "vacuum", ""] = (
-        "air" if kind.startswith("AWAV") else "vacuum" if kind.startswith("WAVE") else ""
-    )
-    unit, measured = normalise_unit(said)
+    try:
+        pixel = np.tile(np.asarray(wcs.wcs.crpix, dtype=float) - 1, (n_bands, 1))
+        pixel[:, number] = np.arange(n_bands)
+        values = np.asarray(wcs.wcs_pix2world(pixel, 0)[:, number])
+        stored = wcs.wcs.cunit[number]
+        if said and str(stored):
+            # astropy turns units into SI ones; people read the header's
+            values = values * stored.to(said)
+    except Exception:
+        return SpectralAxis.channels(n_bands)
+    unit = normalise_unit(said)[0]
     if not said and re.match(r"(VRAD|VOPT|VELO|FELO)", kind):
-        unit, measured = "m/s", "velocity"
+        unit = "m/s"
     if not said and kind.startswith("FREQ"):
-        unit, measured = "Hz", "frequency"
-    if measured == "velocity" and unit == "m/s":
+        unit = "Hz"
+    if unit == "m/s":
         values, unit = values / 1000, "km/s"
-    if measured == "frequency" and unit == "Hz":
+    if unit == "Hz":
         values, unit = values / 1e9, "GHz"
-    if measured == "wavelength" and unit == "m":
-        # astropy gives SI; people in the field read Å in the optical and µm beyond
-        original = normalise_unit(str(header.get(f"CUNIT{number + 1}", "")))[0]
-        wanted = original if original in ("Angstrom", "nm", "um") else ("Angstrom" if values.max() < 1.1e-6 else "um")
-        values, unit = values * {"Angstrom": 1e10, "nm": 1e9, "um": 1e6}[wanted], wanted
+    return _axis(values, unit, medium) or SpectralAxis.channels(n_bands)
+
+
+def _axis(values: Any, unit: str, medium: Literal["air", "vacuum", ""]) -> SpectralAxis | None:
+    """An axis of these values, None where they are none."""
+    values = np.asarray(values, dtype=np.float64)
+    unit, measured = normalise_unit(unit)
+    if unit == "m" and np.isfinite(values).all():
+        values, unit = in_usual_unit(values)
     try:
         return SpectralAxis(values, unit, measured, medium if measured == "wavelength" else "")
     except DataError:
-        return SpectralAxis.channels(n_bands)
+        return None
 
 
-def _wave_table(hdus: Any, n_bands: int) -> SpectralAxis | None:
-    """A vector of wavelengths in an extension of its own (MaNGA's WAVE), which overrides the header."""
+def _wave_table(hdus: Any, header: Any, n_bands: int, medium: Literal["air", "vacuum", ""]) -> SpectralAxis | None:
+    """A vector of wavelengths that overrides the header: MaNGA's WAVE, or the table that JWST's header names."""
+    number = next((n for n in range(1, 5) if f"PS{n}_0" in header), 3)
+    table, column = str(header.get(f"PS{number}_0", "")), str(header.get(f"PS{number}_1", ""))
     for hdu in hdus:
-        if str(hdu.name).upper() in ("WAVE", "WAVELENGTH", "LAMBDA") and getattr(hdu, "shape", None) == (n_bands,):
-            unit = str(hdu.header.get("BUNIT", "")) or "Angstrom"
-            return SpectralAxis.from_values(np.asarray(hdu.data, dtype=np.float64), unit)
+        name = str(hdu.name).upper()
+        if table and name == table.upper() and column in getattr(getattr(hdu, "columns", None), "names", ()):
+            values, unit = np.ravel(hdu.data[column]), str(hdu.columns[column].unit or "")
+        elif name in _WAVE_TABLES and getattr(hdu, "shape", None) == (n_bands,):
+            values, unit = np.asarray(hdu.data), str(hdu.header.get("BUNIT", ""))
+        else:
+            continue
+        unit = unit or str(header.get("CUNIT3", "")) or "Angstrom"
+        if values.size == n_bands:
+            return _axis(values, unit, medium)
     return None
 
 
@@ -221,19 +291,20 @@ def _spatial(wcs: Any) -> Spatial:
     return Spatial((height, width), "arcsec", text)
 
 
-def _sides(hdus: Any, cube: Any, order: tuple[int, int, int], scaled: bool) -> tuple[Noise, Any, dict[str, Any]]:
+def _sides(path: Path, hdus: Any, number: int, order: tuple[int, int, int]) -> tuple[Noise, Any, dict[str, Any]]:
     """Variance and mask extensions of the same shape."""
     noise, mask, notes = Noise(), None, {}
-    for hdu in hdus:
-        name = str(hdu.name).upper()
-        if hdu is cube or getattr(hdu, "shape", None) is None:
+    cube = hdus[number]
+    for n, hdu in enumerate(hdus):
+        name, shape = str(hdu.name).upper(), getattr(hdu, "shape", None)
+        if n == number or not shape:
             continue
-        if name in _VARIANCE and hdu.shape == cube.shape and noise.variance is None:
+        if name in _VARIANCE and shape == cube.shape and noise.variance is None:
             inverse, squared = _VARIANCE[name]
-            noise = Noise("gaussian", _lazy(hdu, order, scaled), inverse, squared)
-        if name in _MASKS:
-            if len(hdu.shape) == 2 and hdu.shape == cube.shape[-2:]:
-                mask = np.asarray(hdu.data) == 0
-            elif hdu.shape == cube.shape:
-                notes["not_used"] = f"the {name} cube flags single values; it is not used yet"
+            noise = Noise("gaussian", _Stored(path, hdus, n).lazy(order), inverse, squared)
+        if name in _MASKS and shape == tuple(cube.shape[k] for k in sorted(order[1:])):
+            flags = np.asarray(_Stored(path, hdus, n).hdu.data) == 0
+            mask = flags if order[1] < order[2] else flags.T
+        elif name in _MASKS and shape == cube.shape:
+            notes["not_used"] = f"the {name} cube flags single values; it is not used yet"
     return noise, mask, notes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from cubeseg.axis import SpectralAxis
 from cubeseg.cube import Cube, LazyArray, Noise, NoiseKind, Source, Spatial
 from cubeseg.errors import DataError
-from cubeseg.io.layout import Vector, check_size, choose, make_axis, spatial_order
+from cubeseg.io.layout import Vector, check_claim, check_size, choose, is_axis_word, make_axis, spatial_order
 from cubeseg.io.lazy import AxisView
 from cubeseg.io.registry import ReadOptions, reader
 
@@ -28,10 +28,20 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 def read_hdf5(path: Path, options: ReadOptions) -> Cube:
     """The cube of an HDF5 file; nothing is read but its surroundings."""
     file = open_hdf5(path)
+    try:
+        return _cube(path, file, options)
+    except BaseException:
+        # an open handle would keep others from writing the file
+        file.close()
+        raise
+
+
+def _cube(path: Path, file: Any, options: ReadOptions) -> Cube:
     if text(file.attrs.get("format", "")) == "cubeseg-result":
         raise DataError(f"{path}: is a segmentation result, not a cube; open it with File > Open or cubeseg.load")
     cubes, vectors = _collect(file)
-    found = choose(str(path), cubes, vectors, options)
+    scales = {name: named for name, _, _ in cubes if (named := _named_axis(file[name])) is not None}
+    found = choose(str(path), cubes, vectors, options, {name: axis for name, (axis, _) in scales.items()})
     assert found.spectral_axis is not None
     dataset = file[found.dataset]
     long = _long(dataset.shape)
@@ -39,10 +49,11 @@ def read_hdf5(path: Path, options: ReadOptions) -> Cube:
     order = (bands, y, x)
     data = lazy_dataset(path, dataset, order)
     near = _nearest_first(vectors, dataset.name)
-    axis, notes = make_axis(data.shape[0], near)
+    number, scale = scales.get(found.dataset, (None, None))
+    axis, notes = make_axis(data.shape[0], near if scale is None or number != found.spectral_axis else [scale])
     attributes = _attributes(dataset, file)
     if not axis.calibrated:
-        axis = _calibrated(axis, attributes)
+        axis = _calibrated(axis, attributes, dataset.parent)
     return Cube(
         data,
         axis,
@@ -65,11 +76,30 @@ def lazy_dataset(path: Path, dataset: Any, order: tuple[int, int, int]) -> LazyA
     """A dataset as (bands, y, x): memory-mapped where it lies in one piece, so that any slice is cheap."""
     offset = dataset.id.get_offset()
     plain = dataset.chunks is None and dataset.compression is None and dataset.external is None
-    if plain and offset is not None and dataset.dtype.isnative and dataset.size:
+    # types that NumPy lacks (of fewer bits than bytes, say) are converted by h5py
+    same = dataset.id.get_type().get_size() == dataset.dtype.itemsize
+    if plain and same and offset is not None and dataset.size:
         check_size(str(path), path.stat().st_size, offset + dataset.size * dataset.dtype.itemsize)
         mapped = np.memmap(path, dataset.dtype, "r", offset, tuple(dataset.shape[n] for n in sorted(order)))
         return mapped.transpose([sorted(order).index(n) for n in order])
-    return AxisView(dataset, order)
+    size = path.stat().st_size
+    check_claim(str(path), size, int(np.prod(dataset.shape, dtype=np.float64)) * dataset.dtype.itemsize)
+    _check_filters(path, dataset)
+    return AxisView(dataset, order, name=str(path))
+
+
+def _check_filters(path: Path, dataset: Any) -> None:
+    """A compression that this computer lacks is said now, not when the first pixel is read."""
+    import h5py
+
+    filters = dataset.id.get_create_plist()
+    for n in range(filters.get_nfilters()):
+        code, _, _, name = filters.get_filter(n)
+        if not h5py.h5z.filter_avail(code):
+            raise DataError(
+                f"{path}: '{dataset.name}' is compressed with {text(name) or 'a filter'} (HDF5 filter {code}), which "
+                "is not installed; install the package hdf5plugin and import it, or repack the file with gzip"
+            )
 
 
 def text(value: Any) -> str:
@@ -84,18 +114,19 @@ def _collect(file: Any) -> tuple[list[tuple[str, tuple[int, ...], Any]], list[Ve
     import h5py
 
     cubes: list[tuple[str, tuple[int, ...], Any]] = []
-    vectors: list[Vector] = []
+    lines: list[Any] = []
 
     def visit(name: str, item: Any) -> None:
         if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "uif" or name.startswith("truth/"):
             return
-        if item.ndim >= 3 and len(_long(item.shape)) == 3:
+        if item.ndim >= 3 and len(_long(item.shape)) == 3 and "IMAGE_COLORMODEL" not in item.attrs:
             cubes.append((name, tuple(item.shape[n] for n in _long(item.shape)), item.dtype))
         elif item.ndim == 1 and 1 < item.size <= 1_000_000:
-            unit = text(item.attrs.get("unit", item.attrs.get("units", item.attrs.get("UNIT", ""))))
-            vectors.append(Vector(name, item[()].astype(np.float64), unit, text(item.attrs.get("medium", ""))))
+            lines.append(item)
 
     file.visititems(visit)
+    lengths = {length for _, shape, _ in cubes for length in shape}
+    vectors = [_vector(item) for item in lines if item.size in lengths]
     for holder in [file, *(file[name] for name, _, _ in cubes)]:
         for key, value in holder.attrs.items():
             array = np.asarray(value)
@@ -103,6 +134,33 @@ def _collect(file: Any) -> tuple[list[tuple[str, tuple[int, ...], Any]], list[Ve
                 unit = text(holder.attrs.get(f"{key}_unit", holder.attrs.get(f"{key}_units", "")))
                 vectors.append(Vector(f"{holder.name.strip('/')}/{key}", array.astype(np.float64), unit))
     return cubes, vectors
+
+
+def _vector(item: Any, known: bool = False) -> Vector:
+    unit = text(item.attrs.get("unit", item.attrs.get("units", item.attrs.get("UNIT", ""))))
+    medium = text(item.attrs.get("medium", ""))
+    return Vector(item.name.strip("/"), np.asarray(item[()], dtype=np.float64), unit, medium, known)
+
+
+def _named_axis(dataset: Any) -> tuple[int, Vector | None] | None:
+    """The axis that dimension labels, dimension scales or NeXus attributes call spectral, and its scale.
+
+    The number counts the axes that :func:`_long` keeps.
+    """
+    long = _long(dataset.shape)
+    near = {**dict(dataset.parent.attrs), **dict(dataset.attrs)}
+    axes = np.atleast_1d(np.asarray(near.get("axes", [])))
+    nexus = [text(name) for name in axes] if axes.dtype.kind in "SOU" and axes.size == dataset.ndim else None
+    for n, axis in enumerate(long):
+        scales = list(dataset.dims[axis].values())
+        names = [dataset.dims[axis].label, *(scale.name for scale in scales), *([nexus[axis]] if nexus else [])]
+        # 'C' is the channel of the Image File Format of HDF5, as in cathodoluminescence
+        if any(is_axis_word(name) or name in ("C", "E") for name in names if name):
+            fitting = [scale for scale in scales if scale.shape == (dataset.shape[axis],) and scale.dtype.kind in "uif"]
+            return n, _vector(fitting[0], known=True) if fitting else None
+    if text(near.get("interpretation", "")) == "spectrum" and long[-1] == dataset.ndim - 1:
+        return 2, None
+    return None
 
 
 def _long(shape: tuple[int, ...]) -> list[int]:
@@ -126,9 +184,16 @@ def _attributes(dataset: Any, file: Any) -> dict[str, Any]:
     return {**dict(file.attrs), **dict(dataset.parent.attrs), **dict(dataset.attrs)}
 
 
-def _calibrated(axis: SpectralAxis, attributes: dict[str, Any]) -> SpectralAxis:
-    """Channel numbers through a ``calibration`` attribute a + b x + c x^2, in keV unless it says otherwise."""
-    numbers = np.atleast_1d(np.asarray(attributes.get("calibration", []))).ravel()
+def _calibrated(axis: SpectralAxis, attributes: Mapping[str, Any], group: Any) -> SpectralAxis:
+    """Channel numbers through ``calibration`` a + b x + c x^2, in keV unless it says otherwise.
+
+    An attribute, or (as PyMca writes it) a small dataset beside the cube.
+    """
+    given = attributes.get("calibration", [])
+    beside = group.get("calibration")
+    if not np.size(given) and getattr(beside, "size", None) in (2, 3):
+        given = beside[()]
+    numbers = np.atleast_1d(np.asarray(given)).ravel()
     if (
         not 2 <= numbers.size <= 3
         or numbers.dtype.kind not in "uif"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,21 @@ from cubeseg.axis import SpectralAxis, normalise_unit
 from cubeseg.errors import DataError
 from cubeseg.io.registry import Candidate, ChoiceNeeded, ReadOptions
 
-__all__ = ["Vector", "check_size", "choose", "guess_axis", "make_axis", "spatial_order"]
+__all__ = [
+    "Vector",
+    "bad_bands",
+    "check_claim",
+    "check_memory",
+    "check_size",
+    "choose",
+    "guess_axis",
+    "in_usual_unit",
+    "is_axis_word",
+    "make_axis",
+    "spatial_order",
+    "vectors_of",
+    "wavelength_unit",
+]
 
 _AXIS_WORDS = re.compile(
     r"energ|wave|lambda|freq|veloc|raman|shift|wavenumber|\bwl\b|^wl|wl$|\bev\b|kev|channel|^axis$|spectral", re.I
@@ -31,15 +46,27 @@ class Vector:
     values: NDArray[np.float64]
     unit: str = ""
     medium: str = ""
+    known: bool = False
 
     @property
     def spectral(self) -> bool:
-        """Whether its name says that it is one."""
-        return bool(_AXIS_WORDS.search(self.name.rsplit("/", 1)[-1]))
+        """Whether the file (``known``), the name or the unit says that it is one."""
+        # lengths do not tell: positions of pixels are given in them too
+        measured = normalise_unit(self.unit)[1] in ("energy", "frequency", "velocity", "wavenumber")
+        return self.known or measured or is_axis_word(self.name)
+
+
+def is_axis_word(name: str) -> bool:
+    """Whether the last part of a name says energy, wavelength, channel..."""
+    return bool(_AXIS_WORDS.search(name.rsplit("/", 1)[-1]))
 
 
 def choose(
-    path: str, found: Sequence[tuple[str, tuple[int, ...], Any]], vectors: Sequence[Vector], options: ReadOptions
+    path: str,
+    found: Sequence[tuple[str, tuple[int, ...], Any]],
+    vectors: Sequence[Vector],
+    options: ReadOptions,
+    hints: Mapping[str, int] | None = None,
 ) -> Candidate:
     """Decide which dataset is the cube and which of its axes is spectral.
 
@@ -51,6 +78,8 @@ def choose(
     vectors : sequence of Vector
     options : ReadOptions
         What the user says goes first.
+    hints : mapping of name to int, optional
+        Spectral axes that the file itself names.
 
     Returns
     -------
@@ -64,7 +93,8 @@ def choose(
     ChoiceNeeded
         If the file does not say.
     """
-    listed = [Candidate(n, s, str(np.dtype(d)), guess_axis(n, s, vectors)) for n, s, d in found]
+    hints = hints or {}
+    listed = [Candidate(n, s, str(np.dtype(d)), hints.get(n, guess_axis(n, s, vectors))) for n, s, d in found]
     if options.dataset is not None:
         named = [c for c in listed if c.dataset.strip("/") == options.dataset.strip("/")]
         if not named:
@@ -74,8 +104,9 @@ def choose(
     usable = [c for c in listed if not _SIDE.search(c.dataset) and min(c.shape) > 0] or listed
     if not usable:
         raise DataError(f"{path}: holds no 3-D array of numbers, so no datacube")
-    ranked = sorted(usable, key=lambda c: -_rank(c, vectors))
-    if len(ranked) > 1 and _rank(ranked[0], vectors) - _rank(ranked[1], vectors) < 1:
+    worth = {c.dataset: _rank(c, vectors) + (c.dataset in hints) for c in usable}
+    ranked = sorted(usable, key=lambda c: -worth[c.dataset])
+    if len(ranked) > 1 and worth[ranked[0].dataset] - worth[ranked[1].dataset] < 1:
         names = ", ".join(c.dataset for c in ranked[:6])
         raise ChoiceNeeded(
             f"{path}: holds {len(ranked)} possible cubes ({names}); say which with --dataset", path, tuple(ranked)
@@ -95,13 +126,17 @@ def guess_axis(name: str, shape: tuple[int, ...], vectors: Sequence[Vector]) -> 
             return fitting[0]
     if name.rsplit("/", 1)[-1].lower() in ("img", "hyprimg"):
         return len(shape) - 1
-    a, b, c = np.log(np.maximum(shape, 1))
-    # an image is rarely longer than wide by much, so a spectrum is what differs from two similar lengths
-    unlike = np.array([abs(a - (b + c) / 2) - abs(b - c), -np.inf, abs(c - (a + b) / 2) - abs(a - b)])
-    if a == c != b:
-        return 1
-    best = int(unlike.argmax())
-    return best if unlike[best] > 0.3 and unlike[best] - unlike[2 - best] > 0.3 else None
+    lengths = np.log(np.maximum(shape, 1))
+    best, most = None, 0.0
+    # (y, x, channel) is the usual order, channel first is less so, and channel in the middle is rare
+    for n, needed in ((2, 0.3), (0, 0.7), (1, 2.0)):
+        p, q = (lengths[k] for k in range(3) if k != n)
+        # an image is rarely longer than wide by much, so a spectrum is what differs from two similar lengths
+        unlike = float(abs(lengths[n] - (p + q) / 2) - abs(p - q))
+        square = p == q and n != 1
+        if unlike > most and (unlike > needed or square):
+            best, most = n, unlike
+    return best
 
 
 def make_axis(n_bands: int, vectors: Sequence[Vector]) -> tuple[SpectralAxis, dict[str, Any]]:
@@ -117,12 +152,15 @@ def make_axis(n_bands: int, vectors: Sequence[Vector]) -> tuple[SpectralAxis, di
     if not fitting:
         notes: dict[str, Any] = {}
         for vector in vectors:
-            if len(vector.values) == n_bands and vector.spectral:
+            if vector.values.size == n_bands and vector.spectral:
                 notes["axis_rejected"] = f"'{vector.name}' neither rises nor falls throughout, so bands are numbered"
         return SpectralAxis.channels(n_bands), notes
     vector = max(fitting, key=lambda v: bool(v.unit))
     unit, kind = normalise_unit(vector.unit)
     notes = {}
+    if unit == "m":
+        values, unit = in_usual_unit(vector.values)
+        vector = replace(vector, values=values)
     if not vector.unit:
         unit = _unit_of(vector)
         kind = normalise_unit(unit)[1]
@@ -135,9 +173,9 @@ def make_axis(n_bands: int, vectors: Sequence[Vector]) -> tuple[SpectralAxis, di
 
 
 def spatial_order(spectral: int, ndim: int = 3) -> tuple[int, int, int]:
-    """Stored axes in the order (bands, y, x), where y comes before x in the file."""
+    """Stored axes in the order (bands, y, x): y before x in the file, and both after what else there is."""
     rest = [n for n in range(ndim) if n != spectral]
-    return spectral, rest[0], rest[1]
+    return spectral, rest[-2], rest[-1]
 
 
 def check_size(path: str, there: int, needed: int) -> None:
@@ -153,6 +191,62 @@ def check_size(path: str, there: int, needed: int) -> None:
             f"{path}: its header promises {_bytes(needed)}, but the file holds {_bytes(there)}; "
             "it is truncated, or the header is wrong"
         )
+
+
+def check_claim(path: str, there: int, claimed: int) -> None:
+    """Refuse a compressed or sparse array that claims to be far larger than its file could hold.
+
+    Raises
+    ------
+    DataError
+        With both sizes; only beyond 1 TiB and two thousand times the file.
+    """
+    if claimed > 1 << 40 and claimed > 2000 * there:
+        raise DataError(
+            f"{path}: its header claims {_bytes(claimed)} of data, but the file holds {_bytes(there)}; "
+            "the header is wrong"
+        )
+
+
+def check_memory(path: str, needed: int) -> None:
+    """Refuse data that must be read whole but are larger than the computer's memory.
+
+    Raises
+    ------
+    DataError
+        With both sizes.
+    """
+    try:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return  # Windows does not say; there the allocation itself fails
+    if needed > there:
+        raise DataError(
+            f"{path}: claims {_bytes(needed)} of data that must be read whole, but this computer has "
+            f"{_bytes(there)} of memory; convert it to HDF5 or ENVI, or check its header"
+        )
+
+
+def bad_bands(flags: Sequence[float] | NDArray[Any], n_bands: int) -> dict[str, Any]:
+    """``{"bad_bands": indices}`` from a list with 0 for each bad band; empty where its length is another."""
+    given = np.ravel(np.asarray(flags))
+    return {"bad_bands": np.flatnonzero(given == 0).tolist()} if given.size == n_bands else {}
+
+
+def in_usual_unit(metres: NDArray[np.float64]) -> tuple[NDArray[np.float64], str]:
+    """Wavelengths in metres as people write them: nm up to 2500 nm, um up to 100 um, metres beyond."""
+    top = float(np.abs(metres).max())
+    if top > 1e-4:
+        return metres, "m"
+    return (metres * 1e9, "nm") if top <= 2.5e-6 else (metres * 1e6, "um")
+
+
+def wavelength_unit(values: Sequence[float] | NDArray[Any]) -> str:
+    """The unit that wavelengths without one most probably have; empty where they fit none."""
+    low, top = float(np.min(values)), float(np.max(values))
+    if low >= 200 and top <= 2600:
+        return "nm"
+    return "um" if low >= 0.2 and top <= 20 else ""
 
 
 def _bytes(n: int) -> str:
@@ -182,8 +276,12 @@ def _rank(candidate: Candidate, vectors: Sequence[Vector]) -> float:
     matched = any(v.spectral and len(v.values) in candidate.shape for v in vectors)
     named = candidate.dataset.rsplit("/", 1)[-1].lower() in _CUBE_NAMES
     deep = sorted(candidate.shape)[0] > 3
+    axis = candidate.spectral_axis
+    # two or four channels are a picture or a detector's counters: a true spectrum elsewhere in the file wins
+    picture = axis is not None and candidate.shape[axis] <= 4
     # a factor of ten in size is worth as much as a telling name
-    return 1.0 * matched + 1.0 * named + 0.5 * deep + float(np.log10(np.prod(candidate.shape, dtype=np.float64) + 1))
+    size = float(np.log10(np.prod(candidate.shape, dtype=np.float64) + 1))
+    return 1.0 * matched + 1.0 * named + 0.5 * deep - 3.0 * picture + size
 
 
 def _monotonic(values: NDArray[np.float64]) -> bool:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from threading import RLock
 from typing import Any
 
 import numpy as np
 
+from cubeseg.errors import DataError
+
 __all__ = ["AxisView"]
+
+# sections of FITS files share one file position: the viewer's thread and the training's must take turns
+_TURN = RLock()
 
 
 class AxisView:
@@ -20,16 +26,29 @@ class AxisView:
         Which stored axes are bands, y and x.
     shape, dtype
         Of the source, where it has none itself.
+    name : str
+        The file, for messages.
+
+    Raises
+    ------
+    DataError
+        On reading, where the file turns out to be damaged.
 
     Notes
     -----
-    Stored axes that `order` leaves out are fixed at index 0 (FITS: the Stokes axis).
+    Stored axes that `order` leaves out are fixed at index 0 (FITS: the Stokes axis). Whole numbers and slices
+    of any step select along each axis; nothing else of the source is read. Reading is safe from any thread.
     """
 
     def __init__(
-        self, source: Any, order: tuple[int, int, int], shape: tuple[int, ...] | None = None, dtype: Any = None
+        self,
+        source: Any,
+        order: tuple[int, int, int],
+        shape: tuple[int, ...] | None = None,
+        dtype: Any = None,
+        name: str = "this cube",
     ) -> None:
-        self._source, self._order = source, order
+        self._source, self._order, self._name = source, order, name
         self._stored = tuple(int(n) for n in (source.shape if shape is None else shape))
         self.dtype: np.dtype[Any] = np.dtype(source.dtype if dtype is None else dtype)
         self.shape: tuple[int, ...] = tuple(self._stored[n] for n in order)
@@ -52,16 +71,41 @@ class AxisView:
             keys = keys[:at] + (slice(None),) * (3 - len(keys) + 1) + keys[at + 1 :]
         keys = keys + (slice(None),) * (3 - len(keys))
         stored: list[Any] = [0] * len(self._stored)
+        turned = []
         for axis, wanted in zip(self._order, keys, strict=True):
-            stored[axis] = wanted if isinstance(wanted, slice) else self._index(wanted, self._stored[axis])
-        part = np.asarray(self._source[tuple(stored)])
+            if not isinstance(wanted, slice):
+                stored[axis] = self._index(wanted, self._stored[axis])
+                continue
+            stored[axis], backwards = self._forwards(wanted, self._stored[axis])
+            turned.append(slice(None, None, -1 if backwards else 1))
+        part = self._read(tuple(stored))
         # integers drop their axis: order the axes that remain
         kept = [axis for axis in sorted(self._order) if isinstance(stored[axis], slice)]
         wanted_order = [axis for axis in self._order if isinstance(stored[axis], slice)]
-        return part.transpose([kept.index(axis) for axis in wanted_order])
+        return part.transpose([kept.index(axis) for axis in wanted_order])[tuple(turned)]
+
+    def _read(self, key: tuple[Any, ...]) -> np.ndarray[Any, Any]:
+        try:
+            with _TURN:
+                return np.asarray(self._source[key])
+        except MemoryError:
+            raise
+        except Exception as error:
+            # what h5py, zlib or astropy throw at a damaged part, long after the file was opened
+            reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+            raise DataError(f"{self._name}: a part of it cannot be read, it is damaged ({reason})") from error
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.asarray(self[:, :, :], dtype=dtype)
+
+    @staticmethod
+    def _forwards(wanted: slice, length: int) -> tuple[slice, bool]:
+        """The same values in rising order, for sources (HDF5) that know no other."""
+        chosen = range(*wanted.indices(length))
+        if not chosen:
+            return slice(0, 0), False
+        first, last = min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1])
+        return slice(first, last + 1, abs(chosen.step)), chosen.step < 0
 
     @staticmethod
     def _index(wanted: Any, length: int) -> int:

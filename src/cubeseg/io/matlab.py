@@ -8,11 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeseg.axis import SpectralAxis
 from cubeseg.cube import Cube, Source
 from cubeseg.errors import DataError
 from cubeseg.io.hdf5 import SIGNATURE, lazy_dataset, open_hdf5
-from cubeseg.io.layout import Vector, check_size, choose, make_axis, spatial_order, vectors_of
+from cubeseg.io.layout import Vector, bad_bands, check_memory, check_size, choose, make_axis, spatial_order, vectors_of
 from cubeseg.io.registry import ReadOptions, reader
 
 __all__: list[str] = []
@@ -27,9 +26,17 @@ def _is_v73(path: Path, head: bytes) -> bool:
 @reader("MATLAB 7.3", (".mat",), _is_v73)
 def read_v73(path: Path, options: ReadOptions) -> Cube:
     """An HDF5 file whose arrays lie in MATLAB's order: NumPy sees their axes reversed."""
+    file = open_hdf5(path)
+    try:
+        return _v73_cube(path, file, options)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _v73_cube(path: Path, file: Any, options: ReadOptions) -> Cube:
     import h5py
 
-    file = open_hdf5(path)
     cubes: list[tuple[str, tuple[int, ...], Any]] = []
     vectors: list[Vector] = []
 
@@ -38,7 +45,7 @@ def read_v73(path: Path, options: ReadOptions) -> Cube:
             return
         if item.ndim == 3:
             cubes.append((name, item.shape[::-1], item.dtype))
-        elif item.ndim <= 2 and max(item.shape, default=0) == item.size and 1 < item.size <= 1_000_000:
+        elif 1 <= item.ndim <= 2 and max(item.shape, default=0) == item.size and 1 < item.size <= 1_000_000:
             vectors.append(Vector(name, np.ravel(item[()]).astype(np.float64)))
 
     file.visititems(visit)
@@ -47,10 +54,18 @@ def read_v73(path: Path, options: ReadOptions) -> Cube:
     bands, y, x = (2 - n for n in spatial_order(found.spectral_axis))
     data = lazy_dataset(path, file[found.dataset], (bands, y, x))
     axis, notes = make_axis(data.shape[0], vectors)
+    for vector in vectors:
+        if vector.name.rsplit("/", 1)[-1] == "bbl":
+            notes |= bad_bands(vector.values, data.shape[0])
     return Cube(data, axis, source=Source(str(path), "MATLAB 7.3", found.dataset, found.spectral_axis), metadata=notes)
 
 
-@reader("MATLAB", (".mat",), lambda path, head: head.startswith(b"MATLAB 5.0"))
+def _is_v5(path: Path, head: bytes) -> bool:
+    # the text at the beginning is free; version and byte order at its end are not
+    return head.startswith(b"MATLAB 5.0") or head[124:128] in (b"\x00\x01IM", b"\x01\x00MI")
+
+
+@reader("MATLAB", (".mat",), _is_v5)
 def read_v5(path: Path, options: ReadOptions) -> Cube:
     """The chosen variable is read whole, as the format demands; the others are not touched."""
     from scipy.io import loadmat, whosmat
@@ -71,15 +86,39 @@ def read_v5(path: Path, options: ReadOptions) -> Cube:
     flat = None if cubes and options.dataset is None else _flattened(path, known, sides, options)
     if flat is not None:
         return flat
+    inside: dict[str, NDArray[Any]] = {}
+    if not cubes:
+        inside = _struct_fields(path, [name for name, shape, kind in listed if kind == "struct" and shape == (1, 1)])
+        cubes = [(name, value.shape, str(value.dtype)) for name, value in inside.items() if value.ndim == 3]
+        vectors = [*vectors, *vectors_of(inside)]
+        sides |= {name.rsplit(".", 1)[-1]: value for name, value in inside.items()}
     found = choose(str(path), cubes, vectors, options)
     assert found.spectral_axis is not None
-    array = loadmat(str(path), variable_names=[found.dataset])[found.dataset]
+    check_memory(str(path), int(np.prod(found.shape, dtype=np.float64)) * np.dtype(found.dtype).itemsize)
+    array = inside.get(found.dataset)
+    if array is None:
+        array = loadmat(str(path), variable_names=[found.dataset])[found.dataset]
     data = array.transpose(spatial_order(found.spectral_axis))
     axis, notes = make_axis(data.shape[0], vectors)
-    bad = sides.get("bbl")
-    if bad is not None and bad.size == data.shape[0]:
-        notes["bad_bands"] = np.flatnonzero(np.ravel(bad) == 0).tolist()
+    if "bbl" in sides:
+        notes |= bad_bands(sides["bbl"], data.shape[0])
     return Cube(data, axis, source=Source(str(path), "MATLAB", found.dataset, found.spectral_axis), metadata=notes)
+
+
+def _struct_fields(path: Path, names: list[str]) -> dict[str, NDArray[Any]]:
+    """Numeric fields of structs, as ``struct.field``."""
+    from scipy.io import loadmat
+
+    if not names:
+        return {}
+    found = {}
+    for name, value in loadmat(str(path), variable_names=names).items():
+        if name in names and isinstance(value, np.ndarray) and value.dtype.names and value.size == 1:
+            for field in value.dtype.names:
+                inner = value.reshape(-1)[0][field]
+                if isinstance(inner, np.ndarray) and inner.dtype.kind in "uif":
+                    found[f"{name}.{field}"] = inner
+    return found
 
 
 def _check_elements(path: Path) -> None:
@@ -103,7 +142,8 @@ def _flattened(path: Path, known: dict[str, Any], sides: dict[str, NDArray[Any]]
         size = _image_size(shape[1], known, sides)
         if size is None:
             raise DataError(
-                f"{path}: '{name}' is a table of {shape[0]} x {shape[1]}; nothing says its image's height and width"
+                f"{path}: '{name}' is a table of {shape[0]} x {shape[1]}; nothing says its image's height and width: "
+                "add the variables nRow and nCol, or store it as rows x columns x bands"
             )
         from scipy.io import loadmat
 
@@ -111,9 +151,7 @@ def _flattened(path: Path, known: dict[str, Any], sides: dict[str, NDArray[Any]]
         data = matrix.reshape(shape[0], *size, order="F")
         axis, notes = make_axis(shape[0], vectors_of(sides))
         notes["pixel_order"] = "column-major (assumed, as MATLAB writes)"
-        return Cube(
-            data, axis or SpectralAxis.channels(shape[0]), source=Source(str(path), "MATLAB", name, 0), metadata=notes
-        )
+        return Cube(data, axis, source=Source(str(path), "MATLAB", name, 0), metadata=notes)
     return None
 
 

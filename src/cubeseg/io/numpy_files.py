@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from cubeseg.axis import SpectralAxis
 from cubeseg.cube import Cube, Source
 from cubeseg.errors import DataError
-from cubeseg.io.layout import choose, make_axis, spatial_order, vectors_of
+from cubeseg.io.layout import check_memory, check_size, choose, make_axis, spatial_order, vectors_of
 from cubeseg.io.registry import ReadOptions, reader
 
 __all__: list[str] = []
@@ -21,6 +22,13 @@ __all__: list[str] = []
 @reader("NumPy", (".npy",), lambda path, head: head.startswith(b"\x93NUMPY"))
 def read_npy(path: Path, options: ReadOptions) -> Cube:
     """One array, memory-mapped."""
+    with path.open("rb") as file:
+        shape, _, dtype = _header(file)
+        start = file.tell()
+    if dtype.hasobject:
+        raise DataError(f"{path}: holds Python objects, which could run code when read; save an array of numbers")
+    needed = start + int(np.prod(shape, dtype=np.float64)) * dtype.itemsize
+    check_size(str(path), path.stat().st_size, needed)
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     if array.ndim != 3:
         raise DataError(f"{path}: the array has {array.ndim} axes, a cube has 3")
@@ -33,7 +41,10 @@ def read_npy(path: Path, options: ReadOptions) -> Cube:
 
 @reader("NumPy archive", (".npz",), lambda path, head: head.startswith(b"PK") and path.suffix.lower() == ".npz")
 def read_npz(path: Path, options: ReadOptions) -> Cube:
-    """The 3-D member, with a vector of its length as axis. The format is compressed whole, so it is read whole."""
+    """The 3-D member, with a vector of its length as axis.
+
+    Mapped where it is stored as it is (``np.savez``), read whole where it is compressed.
+    """
     headers = _headers(path)
     cubes = [
         (name, shape, dtype) for name, (shape, dtype) in headers.items() if len(shape) == 3 and dtype.kind in "uif"
@@ -45,7 +56,12 @@ def read_npz(path: Path, options: ReadOptions) -> Cube:
         vectors = vectors_of(small)
         found = choose(str(path), cubes, vectors, options)
         assert found.spectral_axis is not None
-        data = archive[found.dataset].transpose(spatial_order(found.spectral_axis))
+        stored = _mapped(path, found.dataset)
+        if stored is None:
+            shape, dtype = headers[found.dataset]
+            check_memory(str(path), int(np.prod(shape, dtype=np.float64)) * dtype.itemsize)
+            stored = archive[found.dataset]
+        data = stored.transpose(spatial_order(found.spectral_axis))
     axis, notes = make_axis(data.shape[0], vectors)
     source = Source(str(path), "NumPy archive", found.dataset, found.spectral_axis)
     return Cube(data, axis, source=source, metadata=notes)
@@ -59,10 +75,35 @@ def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
             if not member.filename.endswith(".npy"):
                 continue
             with archive.open(member) as file:
-                version = np.lib.format.read_magic(file)
-                read = np.lib.format.read_array_header_1_0 if version[0] == 1 else np.lib.format.read_array_header_2_0
-                shape, _, dtype = read(file)
-            if int(np.prod(shape, dtype=np.int64)) * dtype.itemsize > member.file_size:
+                shape, _, dtype = _header(file)
+            # deflate packs no better than 1 to 1032
+            there = min(member.file_size, 1100 * member.compress_size)
+            if int(np.prod(shape, dtype=np.float64)) * dtype.itemsize > there:
                 raise DataError(f"{path}: the member {member.filename} is shorter than its header says")
             headers[member.filename.removesuffix(".npy")] = (tuple(shape), dtype)
     return headers
+
+
+def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, Fortran order and dtype; the file is left where its data begin."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version[0] == 1 else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(file)
+    return tuple(shape), fortran, dtype
+
+
+def _mapped(path: Path, name: str) -> NDArray[Any] | None:
+    """A member as a memory map; None where it is compressed."""
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo(f"{name}.npy")
+        if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
+            return None
+    with path.open("rb") as file:
+        file.seek(member.header_offset)
+        local = file.read(30)
+        # name and extra field may be longer here than in the archive's directory
+        file.seek(int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little"), io.SEEK_CUR)
+        shape, fortran, dtype = _header(file)
+        start = file.tell()
+    check_size(str(path), path.stat().st_size, start + int(np.prod(shape, dtype=np.float64)) * dtype.itemsize)
+    return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")

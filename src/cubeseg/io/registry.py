@@ -129,16 +129,21 @@ def open_cube(path: str | Path, *, dataset: str | None = None, spectral_axis: in
     except Exception as error:
         # whatever a parser throws at a broken file reaches the user as one line
         reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
-        raise DataError(f"{file}: cannot be read as {known.name}, it is damaged or truncated ({reason})") from error
+        raise DataError(
+            f"{file}: cannot be read as {known.name}, it is damaged or truncated ({reason}); copy or export it again"
+        ) from error
 
 
 def _head(file: Path) -> bytes:
     """The first 4096 bytes of a file that can be a cube at all."""
-    if not file.exists():
-        raise DataError(f"{file}: there is no such file")
-    if file.is_dir():
-        raise DataError(f"{file}: is a folder; name a file in it")
     try:
+        if not file.exists():
+            raise DataError(f"{file}: there is no such file")
+        if file.is_dir():
+            raise DataError(f"{file}: is a folder; name a file in it")
+        if not file.is_file():
+            # reading a pipe would wait for ever
+            raise DataError(f"{file}: is a device or a pipe; name a file on a disk")
         with file.open("rb") as opened:
             head = opened.read(4096)
     except OSError as error:

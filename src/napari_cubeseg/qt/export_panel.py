@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from qtpy.QtWidgets import (
@@ -73,7 +74,10 @@ class ExportPanel(QWidget):
         result = self._session.result
         self.button.setEnabled(result is not None)
         if result is not None and not self.folder.text():
-            base = Path(result.source.path).parent if result.source.path else Path.cwd()
+            base = Path(result.source.path).parent if result.source.path else Path.home()
+            if base.is_relative_to(tempfile.gettempdir()):
+                # samples lie in a folder that goes when napari does; what is exported shall not
+                base = Path.home()
             self.folder.setText(str(base / f"{result.source.name}-cubeseg"))
 
     def _browse(self) -> None:

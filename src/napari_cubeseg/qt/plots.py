@@ -104,6 +104,11 @@ class LossPlot(ThemedPlot):
         self._curves: dict[str, Any] = {}
         self._values: dict[str, tuple[list[int], list[float]]] = {}
 
+    def set_theme(self, theme: str) -> None:
+        """Take over the colours; the legend lets the curves shine through."""
+        super().set_theme(theme)
+        self.legend.setBrush(None)
+
     def restart(self) -> None:
         """Forget everything."""
         for curve in self._curves.values():

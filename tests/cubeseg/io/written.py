@@ -1,0 +1,56 @@
+"""Small files of every format, and what must come out of them."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+from astropy.io import fits
+
+BANDS, HEIGHT, WIDTH = 20, 6, 8
+CUBE = np.random.default_rng(0).integers(0, 200, (BANDS, HEIGHT, WIDTH))
+AXIS = np.linspace(400, 780, BANDS)
+
+
+def same(cube, data=CUBE):
+    assert cube.data.shape == data.shape
+    np.testing.assert_allclose(cube.block(slice(None), slice(None)).data, data)
+    np.testing.assert_allclose(cube.data[3], data[3])
+    np.testing.assert_allclose(cube.spectrum(2, 5), data[:, 2, 5])
+    np.testing.assert_allclose(cube.data[2:5, 1:3, 4], data[2:5, 1:3, 4])
+
+
+def matlab_v73(path):
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["cube"] = CUBE.transpose(1, 2, 0).transpose()
+        file["WL"] = AXIS[:, None]
+        file["bbl"] = (np.arange(BANDS) != 4)[:, None].astype(float)
+    with path.open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+    return path
+
+
+def fits_cube(path, data, **header):
+    keywords = {
+        "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CTYPE3": "AWAV", "CUNIT1": "deg", "CUNIT2": "deg",
+        "CUNIT3": "Angstrom", "CRVAL1": 10.0, "CRVAL2": 20.0, "CRVAL3": 4750.0, "CRPIX1": 4.0, "CRPIX2": 3.0,
+        "CRPIX3": 1.0, "CD1_1": -0.2 / 3600, "CD2_2": 0.2 / 3600, "CD3_3": 1.25, "CD1_2": 0.0, "CD2_1": 0.0,
+    } | header  # fmt: skip
+    hdu = fits.ImageHDU(data.astype(np.float32), name="DATA")
+    for key, value in keywords.items():
+        hdu.header[key] = value
+    stat = fits.ImageHDU((data + 1).astype(np.float32), name="STAT")
+    fits.HDUList([fits.PrimaryHDU(), hdu, stat]).writeto(path)
+
+
+def envi(folder, interleave="bsq", dtype="u2", order="<", offset=0, **extra):
+    number = {"u1": 1, "i2": 2, "i4": 3, "f4": 4, "f8": 5, "u2": 12, "u4": 13}[dtype]
+    stored = CUBE.transpose({"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (1, 2, 0)}.get(interleave, (0, 1, 2)))
+    (folder / "a.raw").write_bytes(b"x" * offset + np.ascontiguousarray(stored).astype(order + dtype).tobytes())
+    fields = {
+        "samples": WIDTH, "lines": HEIGHT, "bands": BANDS, "data type": number, "interleave": interleave,
+        "byte order": int(order == ">"), "header offset": offset, "wavelength units": "Nanometers",
+        "wavelength": "{" + ",\n".join(map(str, AXIS)) + "}",
+    } | {k.replace("_", " "): v for k, v in extra.items()}  # fmt: skip
+    lines = [f"{k} = {v}" for k, v in fields.items() if v is not None]
+    (folder / "a.hdr").write_text("ENVI\n; a comment\n" + "\n".join(lines))
+    return folder / "a.hdr"
