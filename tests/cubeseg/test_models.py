@@ -79,8 +79,8 @@ def test_soft_silhouette_is_differentiable_scale_free_and_better_when_tight():
     loose = (centroids.repeat_interleave(50, 0) + 2 * torch.randn(150, 2)).requires_grad_()
     tight = centroids.repeat_interleave(50, 0) + 0.5 * torch.randn(150, 2)
     loss = soft_silhouette_loss(loose, centroids)
-    assert float(soft_silhouette_loss(tight, centroids)) < float(loss)
-    assert float(soft_silhouette_loss(7 * loose, 7 * centroids)) == pytest.approx(float(loss), rel=1e-4)
+    assert float(soft_silhouette_loss(tight, centroids)) < loss.item()
+    assert float(soft_silhouette_loss(7 * loose, 7 * centroids)) == pytest.approx(loss.item(), rel=1e-4)
     loss.backward()
     assert float(loose.grad.abs().max()) > 1e-5
 

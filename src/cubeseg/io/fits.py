@@ -160,9 +160,14 @@ def _check_length(path: Path) -> None:
     there = _unpacked_size(path) if packed else path.stat().st_size
     # a packed image is judged by the size of its packed form
     with fits.open(path, memmap=False, lazy_load_hdus=True, disable_image_compression=True) as hdus:
+        end = -1
         for hdu in hdus:
             place = hdu.fileinfo()
             if place is not None:
+                # astropy follows a negative size backwards, for ever
+                if hdu.size < 0 or place["hdrLoc"] <= end:
+                    raise DataError(f"{path}: an extension has a negative size; the header is damaged")
+                end = int(place["hdrLoc"])
                 check_size(str(path), there, int(place["datLoc"]) + int(hdu.size))
 
 

@@ -204,3 +204,12 @@ def test_warnings_of_astropy_stay_inside(tmp_path, capfd):
         warnings.simplefilter("error")
         open_cube(path)
     assert capfd.readouterr().err == ""
+
+
+def test_a_negative_size_is_not_followed_for_ever(tmp_path):
+    path = write(tmp_path / "a.fits", image(), image("STAT"))
+    content = path.read_bytes()
+    at = content.rindex(b"NAXIS3  =                   20")
+    path.write_bytes(content[:at] + b"NAXIS3  =                  -20" + content[at + 30 :])
+    with pytest.raises(DataError, match="negative size"):
+        open_cube(path)
