@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import h5py
-from cubeseg.samples import write_sample
 
 from cubeseg import __version__
 from cubeseg.io import open_cube
+from cubeseg.samples import write_sample
 from napari_cubeseg.layers import cube_layer, truth_layer
 
 __all__ = ["galaxy", "painting"]
