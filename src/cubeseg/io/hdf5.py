@@ -151,9 +151,12 @@ def _named_axis(dataset: Any) -> tuple[int, Vector | None] | None:
     near = {**dict(dataset.parent.attrs), **dict(dataset.attrs)}
     axes = np.atleast_1d(np.asarray(near.get("axes", [])))
     nexus = [text(name) for name in axes] if axes.dtype.kind in "SOU" and axes.size == dataset.ndim else None
+    # not through dataset.dims: HDF5's own code for scales aborts the process on damaged references
+    labels, lists = (_per_axis(dataset, f"DIMENSION_{what}") for what in ("LABELS", "LIST"))
     for n, axis in enumerate(long):
-        scales = list(dataset.dims[axis].values())
-        names = [dataset.dims[axis].label, *(scale.name for scale in scales), *([nexus[axis]] if nexus else [])]
+        scales = [dataset.file[reference] for reference in (lists[axis] if lists else [])]
+        names = [text(labels[axis]) if labels else "", *(scale.name or "" for scale in scales)]
+        names += [nexus[axis]] if nexus else []
         # 'C' is the channel of the Image File Format of HDF5, as in cathodoluminescence
         if any(is_axis_word(name) or name in ("C", "E") for name in names if name):
             fitting = [scale for scale in scales if scale.shape == (dataset.shape[axis],) and scale.dtype.kind in "uif"]
@@ -161,6 +164,12 @@ def _named_axis(dataset: Any) -> tuple[int, Vector | None] | None:
     if text(near.get("interpretation", "")) == "spectrum" and long[-1] == dataset.ndim - 1:
         return 2, None
     return None
+
+
+def _per_axis(dataset: Any, name: str) -> list[Any]:
+    """An attribute with one value for each axis; nothing where it has another number of them."""
+    value = dataset.attrs.get(name)
+    return list(value) if isinstance(value, np.ndarray) and value.shape == (dataset.ndim,) else []
 
 
 def _long(shape: tuple[int, ...]) -> list[int]:
