@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--size", type=int, help="height and width in pixels")
     sample.add_argument("--counts", type=float, help="mean counts per pixel")
     sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument("--tier", type=int, default=2, choices=(1, 2, 3), help="1 easy, 2 usual, 3 hard")
     sample.set_defaults(run=_sample)
 
     for name, what in _LATER.items():
@@ -212,7 +213,9 @@ def _export(options: argparse.Namespace) -> None:
 def _sample(options: argparse.Namespace) -> None:
     from cubeseg.samples import write_sample
 
-    truth = write_sample(options.name, options.output, size=options.size, counts=options.counts, seed=options.seed)
+    truth = write_sample(
+        options.name, options.output, size=options.size, counts=options.counts, seed=options.seed, tier=options.tier
+    )
     print(f"{options.output} and its truth {truth}")
 
 

@@ -31,7 +31,7 @@ def test_painting_has_the_counts_asked_for_and_a_rare_class():
     [("lead-tin", 10.55), ("vermilion", 9.99), ("azurite", 8.04), ("ochre", 6.40), ("titanium", 4.51), ("smalt", 6.93)],
 )
 def test_painting_lines_are_where_they_belong(name, energy):
-    sample = painting(16)
+    sample = painting(16, counts=400)
     index = next(i for i, n in enumerate(sample.class_names) if n.split(", ")[-1].startswith(name))
     spectrum, values = sample.spectra[index], sample.cube.axis.values
     near = np.abs(values - energy) < 0.25

@@ -11,44 +11,52 @@ from cubeseg.samples.scene import Sample, Scene, render, write
 __all__ = ["Sample", "galaxy", "painting", "write_sample"]
 
 
-def painting(size: int = 96, counts: float = 400.0, seed: int = 0, n_bands: int = 1024) -> Sample:
+def painting(
+    size: int = 96, counts: float | None = None, seed: int = 0, n_bands: int = 1024, tier: int = 2
+) -> Sample:
     """MA-XRF scan of a small portrait, in memory.
 
     Parameters
     ----------
     size : int
         Height and width in pixels.
-    counts : float
-        Mean number of photons per pixel.
+    counts : float, optional
+        Mean number of photons per pixel; that of the tier where not given.
     seed : int
     n_bands : int
         Channels between 0.5 and 38.5 keV.
+    tier : {1, 2, 3}
+        From five distinct areas at 5000 counts to twins, thickness gradients and 100 counts;
+        see :mod:`cubeseg.samples.painting`.
 
     Returns
     -------
     Sample
-        Counts (bands, y, x) as uint16, with labels, abundances and pure spectra.
+        Counts (bands, y, x) as uint16, with labels, abundances and the spectra of pure classes.
 
     Raises
     ------
     ConfigError
         If an argument makes no sense.
     """
-    return render(_scene("painting", size, counts, seed, n_bands))
+    return render(_scene("painting", size, counts, seed, n_bands, tier))
 
 
-def galaxy(size: int = 64, counts: float = 400.0, seed: int = 0, n_bands: int = 920) -> Sample:
+def galaxy(size: int = 64, counts: float | None = None, seed: int = 0, n_bands: int = 920, tier: int = 2) -> Sample:
     """MUSE-like cube of a spiral galaxy with an active nucleus, in memory.
 
     Parameters
     ----------
     size : int
         Height and width in spaxels.
-    counts : float
-        Mean number of source electrons per channel in the brightest tenth of the field.
+    counts : float, optional
+        Mean number of source electrons per channel in the brightest tenth of the field; that of the tier where not
+        given.
     seed : int
     n_bands : int
         Channels between 4750 and 9350 Å.
+    tier : {1, 2, 3}
+        Signal-to-noise ratios of 30, 10 and 3 per channel; see :mod:`cubeseg.samples.galaxy`.
 
     Returns
     -------
@@ -60,7 +68,7 @@ def galaxy(size: int = 64, counts: float = 400.0, seed: int = 0, n_bands: int = 
     ConfigError
         If an argument makes no sense.
     """
-    return render(_scene("galaxy", size, counts, seed, n_bands))
+    return render(_scene("galaxy", size, counts, seed, n_bands, tier))
 
 
 def write_sample(
@@ -70,6 +78,7 @@ def write_sample(
     size: int | None = None,
     counts: float | None = None,
     seed: int = 0,
+    tier: int = 2,
 ) -> Path:
     """Write a sample as HDF5 and its truth beside it, row by row, never whole in memory.
 
@@ -78,7 +87,7 @@ def write_sample(
     name : {"painting", "galaxy"}
     path : path-like
         ``p.h5``; the truth is written to ``p.truth.npy``, int32, 1..K, 0 = not labelled.
-    size, counts, seed
+    size, counts, seed, tier
         As for :func:`painting` and :func:`galaxy`; their defaults where None.
 
     Returns
@@ -97,25 +106,28 @@ def write_sample(
     if name not in defaults:
         raise ConfigError(f"there is no sample '{name}'; there are painting and galaxy")
     default_size, n_bands = defaults[name]
-    chosen = default_size if size is None else size
-    return write(_scene(name, chosen, 400.0 if counts is None else counts, seed, n_bands), Path(path))
+    return write(_scene(name, default_size if size is None else size, counts, seed, n_bands, tier), Path(path))
 
 
-def _scene(name: str, size: int, counts: float, seed: int, n_bands: int) -> Scene:
+def _scene(name: str, size: int, counts: float | None, seed: int, n_bands: int, tier: int) -> Scene:
     if size < 8:
         raise ConfigError(f"size: {size} pixels are too few for a picture; at least 8")
     if size > 16384:
         raise ConfigError(f"size: {size} pixels are too many; at most 16384")
-    if not 0 < counts < 1e7:
+    if counts is not None and not 0 < counts < 1e7:
         raise ConfigError(f"counts must be positive and below ten million, not {counts:g}")
     if seed < 0:
         raise ConfigError(f"seed must not be negative, not {seed}")
     if n_bands < 16:
         raise ConfigError(f"n_bands must be at least 16, not {n_bands}")
+    if tier not in (1, 2, 3):
+        raise ConfigError(f"tier: there are 1, 2 and 3, not {tier}")
     if name == "painting":
+        from cubeseg.samples.painting import TIER_COUNTS as PHOTONS
         from cubeseg.samples.painting import painting_scene
 
-        return painting_scene(size, counts, seed, n_bands)
+        return painting_scene(size, PHOTONS[tier] if counts is None else counts, seed, n_bands, tier)
+    from cubeseg.samples.galaxy import TIER_COUNTS as ELECTRONS
     from cubeseg.samples.galaxy import galaxy_scene
 
-    return galaxy_scene(size, counts, seed, n_bands)
+    return galaxy_scene(size, ELECTRONS[tier] if counts is None else counts, seed, n_bands, tier)

@@ -36,15 +36,21 @@ class Sample:
         Of classes 1..K.
     abundances : array of float32, shape (K, y, x)
         Share of each class in a pixel, after the beam's or the atmosphere's blur.
-    spectra : array of float32, shape (K, bands)
-        Expected spectrum of each pure class.
+    states : array of float32, shape (K, S, bands)
+        Expected spectra of each pure class in S equally frequent states (thickness of paint, velocity), with their
+        brightness; what a per-pixel Bayes classifier has to know.
     """
 
     cube: Cube
     truth: NDArray[np.int32]
     class_names: tuple[str, ...]
     abundances: Float32
-    spectra: Float32
+    states: Float32
+
+    @property
+    def spectra(self) -> Float32:
+        """Expected spectrum of each pure class, shape (K, bands)."""
+        return np.asarray(self.states.mean(axis=1), dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +75,7 @@ class Scene:
     unit: str
     spatial: Spatial
     class_names: tuple[str, ...]
-    spectra: Float32
+    states: Float32
     seed: int
     strip: Callable[[int, int, np.random.Generator], Strip]
 
@@ -95,7 +101,7 @@ def render(scene: Scene) -> Sample:
     cube = Cube(
         data, scene.axis, Noise(scene.noise, variance), None, scene.spatial, Source(format="sample"), scene.unit
     )
-    return Sample(cube, truth, scene.class_names, abundances, scene.spectra)
+    return Sample(cube, truth, scene.class_names, abundances, scene.states)
 
 
 def write(scene: Scene, path: Path) -> Path:
@@ -128,7 +134,8 @@ def write(scene: Scene, path: Path) -> Path:
                 if variance is not None and strip.variance is not None:
                     variance[rows] = np.moveaxis(strip.variance, 0, -1)
             file["truth/labels"] = truth
-            file["truth/spectra"] = scene.spectra
+            file["truth/spectra"] = scene.states.mean(axis=1)
+            file["truth/states"] = scene.states
             file["truth/class_names"] = [name.encode() for name in scene.class_names]
         with temporary_truth.open("wb") as out:
             np.save(out, truth, allow_pickle=False)
