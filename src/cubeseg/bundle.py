@@ -88,6 +88,9 @@ def save(result: Segmentation, path: str | Path) -> None:
         out.write(buffer.getbuffer())
 
 
+_PREPROCESSING = ("bands", "groups", "centre", "band_noise", "ceiling", "projection")
+
+
 def load(path: str | Path) -> Segmentation:
     """Open a result file.
 
@@ -156,9 +159,14 @@ def _save_model(group: Any, model: Any) -> None:
     group.attrs["method"] = model.method
     group["settings"] = json.dumps(model.settings())
     group["preprocessor"] = json.dumps(
-        {"kind": prepare.kind, "scale": prepare.scale, "brightness": list(prepare.brightness)}
+        {
+            "kind": prepare.kind,
+            "scaling": prepare.scaling,
+            "scale": prepare.scale,
+            "brightness": list(prepare.brightness),
+        }
     )
-    for name in ("bands", "groups", "centre", "band_noise"):
+    for name in _PREPROCESSING:
         group[f"preprocessing/{name}"] = getattr(prepare, name)
     for name, array in model.arrays().items():
         group[f"arrays/{name}"] = array
@@ -168,9 +176,10 @@ def _load_model(group: Any, config: FitConfig) -> Any:
     plain = json.loads(_text(group["preprocessor"][()]))
     prepare = Preprocessor(
         kind=plain["kind"],
+        scaling=plain["scaling"],
         scale=plain["scale"],
         brightness=tuple(plain["brightness"]),
-        **{name: group[f"preprocessing/{name}"][()] for name in ("bands", "groups", "centre", "band_noise")},
+        **{name: group[f"preprocessing/{name}"][()] for name in _PREPROCESSING},
     )
     arrays: dict[str, NDArray[Any]] = {name: array[()] for name, array in group["arrays"].items()}
     settings = json.loads(_text(group["settings"][()]))

@@ -11,10 +11,11 @@ from typing import Any, Literal, get_args
 
 from cubeseg.errors import ConfigError
 
-__all__ = ["FitConfig", "Ramp", "parse_clusters", "parse_memory"]
+__all__ = ["FitConfig", "Ramp", "Scaling", "parse_clusters", "parse_memory"]
 
 Method = Literal["deep", "pca"]
 NoiseChoice = Literal["auto", "poisson", "gaussian"]
+Scaling = Literal["hellinger", "log-max", "shape", "shape+brightness", "whitened", "signal", "signal+brightness"]
 _LATER = {"global": "Deep Global Clustering", "unmix": "unmixing"}
 
 
@@ -85,9 +86,13 @@ class FitConfig:
     coordinates : {"decoded", "latent"}
         Where K-means measures: on the principal axes of what the codes decode to, in the metric of the noise, or
         on the codes themselves, whose distances an autoencoder leaves arbitrary.
+    scaling : str
+        "auto" chooses by the agreement of neighbours among those that suit the data (:mod:`cubeseg.scaling`); or one of
+        "shape", "shape+brightness", "whitened", "signal", "signal+brightness", "hellinger", "log-max".
     refine : bool
-        For counts: let each pixel choose the class whose mean spectrum explains its photons best (hard
-        expectation-maximisation under the multinomial, Banerjee et al. 2005), starting from the K-means classes.
+        After K-means. For counts: let each pixel choose the class whose mean spectrum explains its photons best (hard
+        expectation-maximisation under the multinomial, Banerjee et al. 2005). Otherwise: measure distances by the
+        covariance inside the classes (a mixture with one shared, shrunk covariance).
     combine : {"sum", "product"}
         Total loss: rec + beta*mmd + gamma*cluster, or (rec + beta*mmd)(1 + gamma*cluster)/(1 + gamma).
     batch : int
@@ -114,6 +119,7 @@ class FitConfig:
     beta: Ramp = Ramp(0.0, 0.05, 0.2, 0.5)
     gamma: Ramp = Ramp(0.0, 0.05, 0.4, 0.7)
     coordinates: Literal["decoded", "latent"] = "decoded"
+    scaling: str = "auto"
     refine: bool = True
     combine: Literal["sum", "product"] = "sum"
     batch: int = 256
@@ -202,6 +208,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "block": ("snn", "dnn"),
     "combine": ("sum", "product"),
     "coordinates": ("decoded", "latent"),
+    "scaling": ("auto", *get_args(Scaling)),
 }
 
 

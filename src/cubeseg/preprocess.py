@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cubeseg.config import Scaling
 from cubeseg.cube import Block
 from cubeseg.probe import Probe
 
-__all__ = ["Features", "Preprocessor", "fill_missing", "reduce_bands", "usable_pixels"]
+__all__ = ["SCALINGS", "Features", "Preprocessor", "fill_missing", "reduce_bands", "usable_pixels"]
 
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
+
+
+# what may be tried for each kind of data; the first is kept unless another one is clearly better
+SCALINGS: dict[str, tuple[Scaling, ...]] = {
+    "counts": ("hellinger",),
+    "shape": ("shape", "shape+brightness", "whitened"),
+    "signal": ("signal", "signal+brightness"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,52 +48,82 @@ class Features:
 class Preprocessor:
     """The fitted way from raw spectra to network inputs; stored with the model.
 
-    Counts are scaled as their noise asks for: square root of the normalised spectrum (Hellinger), so that
-    Euclidean distances are those of the multinomial distribution. Positive continuous spectra are split into
-    shape (unit norm) and brightness (logarithm, a feature with its own weight). Signed data are divided by
-    their noise and by their signal-to-noise where that exceeds one, so that faint pixels are not blown up.
+    Which scaling suits which kind of data:
+
+    counts
+        "hellinger": square root of the normalised spectrum, so that Euclidean distances are those of the multinomial
+        distribution.
+    shape (positive continuous spectra)
+        "shape": unit norm. "shape+brightness": the logarithm of the norm joins as one feature. "whitened": unit norm,
+        then divided by the covariance that neighbouring pixels reveal (minimum noise fraction, Green et al. 1988,
+        with the calmer half of the differences), so that reconstruction and distances are Mahalanobis'.
+    signal (signed data, data with a variance)
+        "signal": divided by the noise, and by the signal-to-noise where that exceeds one, so that faint pixels are not
+        blown up; "signal+brightness" as above.
+    any
+        "log-max": log(1 + x) over its maximum, the published preprocessing (arXiv 2401.17695).
 
     Attributes
     ----------
     kind : {"counts", "shape", "signal"}
-    groups : array of int, shape (used bands,)
-        Bin of each used band; `bands` lists these bands.
-    centre : array of float32, shape (features,)
+    scaling : str
+    bands : array of int
+        Used bands; `groups`, of the same length, holds the bin of each.
+    centre : array of float32, shape (bins,)
     scale : float
-    band_noise : array of float32, shape (bins,)
+    band_noise, ceiling : array of float32, shape (bins,)
+        Noise of a bin, and the level (in units of the noise) that all but a hundredth of the pixels stay below.
     brightness : (float, float)
         Mean and standard deviation of the log brightness.
+    projection : array of float32, shape (bins, r)
+        For "whitened"; otherwise empty.
     """
 
     kind: Literal["counts", "shape", "signal"]
+    scaling: Scaling
     bands: NDArray[np.int64]
     groups: NDArray[np.int64]
     centre: Float32
     scale: float
     band_noise: Float32
+    ceiling: Float32
     brightness: tuple[float, float]
+    projection: Float32
 
     BRIGHTNESS_WEIGHT = 0.5
 
     @classmethod
-    def fit(
-        cls, found: Probe, spectra: Float32, variance: Float32 | None, bands: NDArray[np.int64],
-        groups: NDArray[np.int64], noise: Literal["poisson", "gaussian"],
-    ) -> Preprocessor:  # fmt: skip
-        """Learn centre and scale from binned training spectra (n, bins)."""
+    def blank(
+        cls, found: Probe, bands: NDArray[np.int64], groups: NDArray[np.int64], noise: str, has_variance: bool
+    ) -> Preprocessor:
+        """Knows the kind of the data and the noise of each bin; :meth:`fitted` adds the rest."""
         kind: Literal["counts", "shape", "signal"] = (
-            "counts" if noise == "poisson" else "signal" if variance is not None or found.signed else "shape"
+            "counts" if noise == "poisson" else "signal" if has_variance or found.signed else "shape"
         )
         members = np.bincount(groups)
         band_noise = np.sqrt(np.bincount(groups, found.band_noise[bands].astype(np.float64) ** 2)) / members
         floor = np.median(band_noise[band_noise > 0]) * 1e-3 if (band_noise > 0).any() else 1.0
-        blank = cls(kind, bands, groups, np.zeros(1, np.float32), 1.0,
-                    np.maximum(band_noise, floor).astype(np.float32), (0.0, 1.0))  # fmt: skip
-        raw, brightness = blank._raw(spectra, variance)[:2]
+        return cls(kind, SCALINGS[kind][0], bands, groups, np.zeros(1, np.float32), 1.0,
+                   np.maximum(band_noise, floor).astype(np.float32), np.full(len(members), np.inf, np.float32),
+                   (0.0, 1.0), np.zeros((0, 0), np.float32))  # fmt: skip
+
+    def fitted(
+        self, scaling: Scaling, spectra: Float32, variance: Float32 | None, pairs: tuple[Float32, Float32] | None
+    ) -> Preprocessor:
+        """Learn centre and scale from binned training spectra (n, bins) and pairs of neighbours (m, bins) each."""
+        made = replace(self, scaling=scaling)
+        if self.kind == "signal":
+            sigma = np.sqrt(variance) if variance is not None else self.band_noise
+            with np.errstate(divide="ignore", invalid="ignore"):
+                made = replace(made, ceiling=np.nanquantile(spectra / sigma, 0.99, axis=0).astype(np.float32))
+        raw, brightness = made._raw(spectra, variance)[:2]
         centre = raw.mean(axis=0)
-        scale = float(np.sqrt(np.mean((raw - centre) ** 2))) or 1.0
-        spread = float(brightness.std()) or 1.0
-        return cls(kind, bands, groups, centre, scale, blank.band_noise, (float(brightness.mean()), spread))
+        made = replace(made, centre=centre, brightness=(float(brightness.mean()), float(brightness.std()) or 1.0))
+        if scaling == "whitened" and pairs is not None:
+            projection = _noise_whitening(raw - centre, made._raw(pairs[0], None)[0] - made._raw(pairs[1], None)[0])
+            spread = float(np.sqrt(np.mean(((raw - centre) @ projection) ** 2))) or 1.0
+            return replace(made, projection=(projection / spread).astype(np.float32))
+        return replace(made, scale=float(np.sqrt(np.mean((raw - centre) ** 2))) or 1.0)
 
     @property
     def n_bins(self) -> int:
@@ -94,12 +133,13 @@ class Preprocessor:
     @property
     def n_inputs(self) -> int:
         """Width of the network's input."""
-        return self.n_bins + (self.kind != "counts")
+        width = self.projection.shape[1] if self.projection.size else self.n_bins
+        return width + self.scaling.endswith("+brightness")
 
     @property
     def likelihood(self) -> Literal["multinomial", "gaussian"]:
         """Likelihood of the reconstruction that goes with these inputs."""
-        return "multinomial" if self.kind == "counts" else "gaussian"
+        return "multinomial" if self.scaling == "hellinger" else "gaussian"
 
     def reduce(self, spectra: Float32, variance: Float32 | None) -> tuple[Float32, Float32 | None]:
         """Drop unusable bands, bin the others (sums for counts, means otherwise); (n, bands) -> (n, bins)."""
@@ -110,14 +150,21 @@ class Preprocessor:
         """Features of binned spectra (n, bins); `variance` of the same shape where the cube has one."""
         raw, brightness, weights = self._raw(spectra, variance)
         inputs = (raw - self.centre) / np.float32(self.scale)
-        if self.kind == "counts":
+        if self.projection.size:
+            inputs = inputs @ self.projection
+        if self.likelihood == "multinomial":
             return Features(inputs, np.maximum(spectra, 0), None)
-        extra = (brightness - self.brightness[0]) / self.brightness[1]
-        extra *= self.BRIGHTNESS_WEIGHT * np.sqrt(self.n_bins)
-        inputs = np.concatenate([inputs, extra[:, None].astype(np.float32)], axis=1)
+        if self.scaling.endswith("+brightness"):
+            extra = (brightness - self.brightness[0]) / self.brightness[1]
+            extra *= self.BRIGHTNESS_WEIGHT * np.sqrt(inputs.shape[1])
+            inputs = np.concatenate([inputs, extra[:, None].astype(np.float32)], axis=1)
         return Features(inputs, inputs, weights)
 
     def _raw(self, x: Float32, variance: Float32 | None) -> tuple[Float32, Float32, Float32 | None]:
+        if self.scaling == "log-max":
+            logs = np.log1p(np.maximum(x, 0))
+            top = np.maximum(logs.max(axis=1, keepdims=True), 1e-12)
+            return logs / top, np.log(top[:, 0]), None
         if self.kind == "counts":
             total = np.maximum(x.sum(axis=1, keepdims=True), 1e-6)
             return np.sqrt(np.maximum(x, 0) / total), np.log(total[:, 0]), None
@@ -126,9 +173,32 @@ class Preprocessor:
             return x / norm, np.log(norm[:, 0]), None
         sigma = np.sqrt(variance) if variance is not None else self.band_noise
         scaled = np.clip(np.where(sigma > 0, x / np.where(sigma > 0, sigma, 1), 0), -1e4, 1e4)
+        scaled = _without_spikes(scaled, self.ceiling)
         power = np.maximum(np.mean(scaled**2, axis=1, keepdims=True) - 1, 0)
         weights = np.minimum(1 + power, 400.0)
         return (scaled / np.sqrt(1 + power)).astype(np.float32), 0.5 * np.log1p(power[:, 0]), weights
+
+
+def _without_spikes(scaled: Float32, ceiling: Float32) -> Float32:
+    """Cosmic rays cut down: far above the noise, both neighbours and what other pixels show in that bin."""
+    if scaled.shape[1] < 8:
+        return scaled
+    padded = np.pad(np.abs(scaled), ((0, 0), (1, 1)), mode="edge")
+    beside = np.maximum(padded[:, :-2], padded[:, 2:])
+    allowed = np.maximum(np.maximum(3 * beside, 1.2 * ceiling), 8.0)
+    return np.minimum(scaled, allowed)
+
+
+def _noise_whitening(centred: Float32, differences: Float32, components: int = 40) -> NDArray[np.float64]:
+    """Projection (bins, r) on principal components in which the noise of neighbour differences is white."""
+    _, vectors = np.linalg.eigh(centred.T.astype(np.float64) @ centred / len(centred))
+    leading = vectors[:, ::-1][:, : min(components, centred.shape[1])]
+    seen = differences @ leading / np.sqrt(2)
+    size = (seen**2).sum(axis=1)
+    calm = seen[size <= np.median(size)]
+    noise = calm.T @ calm / max(len(calm), 1)
+    noise += np.eye(len(noise)) * max(np.trace(noise) / len(noise) * 1e-4, 1e-12)
+    return np.asarray(leading @ np.linalg.inv(np.linalg.cholesky(noise)).T)
 
 
 def usable_pixels(block: Block, bands: NDArray[np.int64]) -> Bool:

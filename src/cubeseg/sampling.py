@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ __all__ = ["Sample", "draw_sample"]
 
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
+
+_PAIRS = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,10 @@ class Sample:
     preprocessor : Preprocessor
     pitch : int
         Side of a grid cell in pixels.
+    paired : array of int, shape (m,)
+        Which spectra of the sample have their neighbour in the image read too.
+    neighbours : array of float32, shape (m, bins)
+    neighbour_variance : array of float32, shape (m, bins), or None
     """
 
     rows: NDArray[np.intp]
@@ -43,6 +49,13 @@ class Sample:
     usable: Bool
     preprocessor: Preprocessor
     pitch: int
+    paired: NDArray[np.intp]
+    neighbours: Float32
+    neighbour_variance: Float32 | None
+
+    def part(self, chosen: slice | NDArray[np.intp]) -> tuple[Float32, Float32 | None]:
+        """Spectra of some of the pixels, and their variance where there is one."""
+        return self.spectra[chosen], None if self.variance is None else self.variance[chosen]
 
     def image(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
         """Spread labels of the sample over the grid's cells: a coarse image (y, x), 0 where unusable."""
@@ -78,6 +91,7 @@ def draw_sample(
     Returns
     -------
     Sample
+        With a preprocessor that still has to be fitted, see :mod:`cubeseg.scaling`.
 
     Raises
     ------
@@ -97,24 +111,65 @@ def draw_sample(
     # one array each, filled as the cube is read: lists of parts would need the memory twice
     values = np.empty((int(chosen.sum()), int(groups[-1]) + 1), np.float32)
     variance = None if cube.noise.variance is None else np.empty_like(values)
+    beside = _Neighbours(max(1, len(values) // min(_PAIRS, max(limit // 4, 64))))
     places, n = [], 0
     for done, block in _counted(cube, block_bytes):
         alive = usable_pixels(block, bands)
         usable[block.rows, block.columns] = alive
         y, x = np.nonzero(chosen[block.rows, block.columns] & alive)
-        stored = None if block.variance is None else block.variance[:, y, x].T
-        filled = slice(n, n := n + len(y))
-        values[filled], reduced = reduce_bands(block.data[:, y, x].T, stored, bands, groups, kind == "poisson")
-        if variance is not None and reduced is not None:
-            variance[filled] = reduced
+        filled = slice(n, n + len(y))
+
+        def reduced(
+            at: tuple[NDArray[np.intp], NDArray[np.intp]], block: Block = block
+        ) -> tuple[Float32, Float32 | None]:
+            stored = None if block.variance is None else block.variance[:, *at].T
+            return reduce_bands(block.data[:, *at].T, stored, bands, groups, kind == "poisson")
+
+        values[filled], found_variance = reduced((y, x))
+        if variance is not None and found_variance is not None:
+            variance[filled] = found_variance
+        beside.collect(n, y, x, alive, reduced)
+        n += len(y)
         places.append(np.stack([y + block.rows.start, x + block.columns.start]))
         yield done
     if not n:
         raise DataError(f"{cube.name}: every pixel is empty, masked or not finite, there is nothing to cluster")
     values, variance = values[:n], None if variance is None else variance[:n]
     rows, columns = np.concatenate(places, axis=1)
-    fitted = Preprocessor.fit(found, values, variance, bands, groups, "poisson" if kind == "poisson" else "gaussian")
-    return Sample(rows, columns, values, variance, usable, fitted, pitch)
+    blank = Preprocessor.blank(found, bands, groups, kind, variance is not None)
+    return Sample(rows, columns, values, variance, usable, blank, pitch, *beside.gathered(values))
+
+
+class _Neighbours:
+    """Collects the pixel to the right of, or below, every n-th pixel of the sample."""
+
+    def __init__(self, every: int) -> None:
+        self._every = every
+        self._index: list[NDArray[np.intp]] = []
+        self._spectra: list[Float32] = []
+        self._variance: list[Float32] = []
+
+    def collect(
+        self, first: int, y: NDArray[np.intp], x: NDArray[np.intp], alive: Bool,
+        reduced: Callable[[tuple[NDArray[np.intp], NDArray[np.intp]]], tuple[Float32, Float32 | None]],
+    ) -> None:  # fmt: skip
+        """Pixels (y, x) of a block, numbered from `first`; neighbours outside the block are not looked for."""
+        picked = np.arange(-first % self._every, len(y), self._every)
+        turn = (first + picked) // self._every % 2
+        below, right = y[picked] + turn, x[picked] + (1 - turn)
+        inside = (below < alive.shape[0]) & (right < alive.shape[1])
+        inside[inside] = alive[below[inside], right[inside]]
+        spectra, variance = reduced((below[inside], right[inside]))
+        self._index.append(first + picked[inside])
+        self._spectra.append(spectra)
+        if variance is not None:
+            self._variance.append(variance)
+
+    def gathered(self, like: Float32) -> tuple[NDArray[np.intp], Float32, Float32 | None]:
+        """Indices into the sample, spectra and variance of their neighbours."""
+        spectra = np.concatenate([np.zeros((0, like.shape[1]), np.float32), *self._spectra])
+        variance = np.concatenate(self._variance) if self._variance else None
+        return np.concatenate([np.zeros(0, np.intp), *self._index]), spectra, variance
 
 
 def _one_per_cell(shape: tuple[int, int], pitch: int, rng: np.random.Generator) -> Bool:

@@ -14,9 +14,11 @@ from cubeseg.config import FitConfig
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, CubeSegError, JobError
 from cubeseg.likelihood import assign_counts, refine_counts
+from cubeseg.mixture import shared_metric
 from cubeseg.models import Model, model_class
 from cubeseg.preprocess import usable_pixels
 from cubeseg.sampling import Sample, draw_sample
+from cubeseg.scaling import scaled
 from cubeseg.segmentation import Segmentation, classes_from
 from cubeseg.statistics import ClassSpectra
 
@@ -137,6 +139,7 @@ def _fit(cube: Cube, config: FitConfig) -> Generator[FitEvent, None, Segmentatio
     block_bytes = int(np.clip(config.memory // 64, 4 << 20, 64 << 20))
     sample = yield from _read(cube, config, block_bytes)
     candidates = _candidates(config, len(sample.rows))
+    sample = yield from _scale(sample, config)
     model: Model = model_class(config.method)(sample.preprocessor, config)
     model.start(sample)
     history: list[dict[str, float]] = []
@@ -145,8 +148,12 @@ def _fit(cube: Cube, config: FitConfig) -> Generator[FitEvent, None, Segmentatio
         preview = yield from _train(model, sample, config, history)
     codes = yield from _encode(model, sample, "cluster", _at("cluster", 0.0))
     clustering = yield from _cluster(codes, candidates, config)
-    if sample.preprocessor.kind == "counts" and config.refine and len(clustering.centroids) > 1:
-        clustering = yield from _refine(clustering, codes, sample, config)
+    if config.refine and len(clustering.centroids) > 1:
+        if sample.preprocessor.likelihood == "multinomial":
+            clustering = yield from _refine(clustering, codes, sample, config)
+        else:
+            clustering = yield from _shared(clustering, codes, model)
+            codes = yield from _encode(model, sample, "cluster", _at("cluster", 1.0))
     clustering = _ordered(clustering, codes, sample, preview)
     return (yield from _label(cube, config, sample, model, clustering, history, block_bytes))
 
@@ -170,6 +177,17 @@ def _read(cube: Cube, config: FitConfig, block_bytes: int) -> Generator[FitEvent
             sample: Sample = stop.value
             return sample
         yield FitEvent("read", _at("read", part), f"Reading the cube: {part:.0%}")
+
+
+def _scale(sample: Sample, config: FitConfig) -> Generator[FitEvent, None, Sample]:
+    steps = scaled(sample, config)
+    while True:
+        try:
+            name = next(steps)
+        except StopIteration as stop:
+            chosen: Sample = stop.value[0]
+            return chosen
+        yield FitEvent("read", _at("read", 1.0), f"Looking for the best scaling: {name}")
 
 
 def _candidates(config: FitConfig, n_spectra: int) -> range:
@@ -271,6 +289,20 @@ def _refine(
         if likelihood > best:
             best, clustering = likelihood, replace(clustering, centroids=start, profiles=profiles)
     return clustering
+
+
+def _shared(clustering: Clustering, codes: Float32, model: Model) -> Generator[FitEvent, None, Clustering]:
+    """Let the model measure by the covariance inside the classes."""
+    steps = shared_metric(codes, clustering.centroids)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            metric, centroids = stop.value
+            break
+        yield FitEvent("cluster", _at("cluster", 0.75), "Refining the classes by how their spectra scatter")
+    model.stretch(metric)
+    return replace(clustering, centroids=centroids, spread=1.0)
 
 
 def _ordered(clustering: Clustering, codes: Float32, sample: Sample, preview: Int32 | None) -> Clustering:

@@ -35,6 +35,9 @@ class Model(Protocol):
     def encode(self, spectra: Float32, variance: Float32 | None = None) -> tuple[Float32, Float32]:
         """Codes (n, d) and reconstruction errors (n,) of binned spectra (n, bins)."""
 
+    def stretch(self, metric: Float32) -> None:
+        """From now on give codes times this matrix (d, d), in which distances are those of the classes."""
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All that was learned, by name, for the result file."""
 

@@ -26,6 +26,9 @@ __all__ = ["DeepModel", "pick_device"]
 
 Float32 = NDArray[np.float32]
 
+# what a curved decoder reaches spans more directions than the code has
+_AXES = 8
+
 
 def pick_device(name: str) -> torch.device:
     """Turn "auto", "cpu", "cuda" or "mps" into a device that is there.
@@ -66,7 +69,7 @@ class DeepModel:
         torch.manual_seed(config.seed)
         self.spec = spec or NetworkSpec(
             preprocessor.n_inputs,
-            preprocessor.n_bins if preprocessor.kind == "counts" else preprocessor.n_inputs,
+            preprocessor.n_bins if preprocessor.likelihood == "multinomial" else preprocessor.n_inputs,
             preprocessor.likelihood,
             config.block,
             config.layers,
@@ -81,6 +84,7 @@ class DeepModel:
         self._loss_unit = 1.0
         self._origin: Tensor | None = None
         self._axes: Tensor | None = None
+        self._metric: Tensor | None = None
 
     def start(self, sample: Sample) -> None:
         """Set the decoder's first answer to the mean spectrum and fix the unit of the reconstruction loss."""
@@ -188,11 +192,15 @@ class DeepModel:
             mean = expected.mean(dim=0)
             covariance = ((expected - mean).T @ (expected - mean) / len(expected)).cpu().numpy()
         width = self.spec.outputs
-        leading = [max(0, width - self.spec.latent), width - 1]
+        leading = [max(0, width - max(self.spec.latent, _AXES)), width - 1]
         axes = torch.from_numpy(np.ascontiguousarray(eigh(covariance, subset_by_index=leading)[1][:, ::-1]))
         # eigenvectors come with either sign; the largest entry is made positive
         axes = axes * axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)).sign()
         self._origin, self._axes = mean, axes.float().to(self.device)
+
+    def stretch(self, metric: Float32) -> None:
+        """From now on :meth:`encode` gives codes times this matrix (d, d)."""
+        self._metric = torch.from_numpy(metric).to(self.device)
 
     def encode(self, spectra: Float32, variance: Float32 | None = None) -> tuple[Float32, Float32]:
         """Codes and reconstruction errors of binned spectra.
@@ -211,7 +219,8 @@ class DeepModel:
                 features = self.preprocessor.features(spectra[part], None if variance is None else variance[part])
                 tensors = self._tensors(features.inputs, features.targets, features.weights)
                 rec, code, _, output = self._reconstruction(*tensors)
-                codes.append(self._coordinates(code, output).cpu().numpy())
+                place = self._coordinates(code, output)
+                codes.append((place if self._metric is None else place @ self._metric).cpu().numpy())
                 errors.append(rec.cpu().numpy() / self.spec.outputs)
         if not codes:
             width = self.spec.latent if self._axes is None else self._axes.shape[1]
@@ -221,6 +230,8 @@ class DeepModel:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Weights, by name."""
         found = {name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
+        if self._metric is not None:
+            found["coordinates.metric"] = self._metric.cpu().numpy()
         if self._axes is not None and self._origin is not None:
             found |= {"coordinates.axes": self._axes.cpu().numpy(), "coordinates.origin": self._origin.cpu().numpy()}
         return found
@@ -240,6 +251,7 @@ class DeepModel:
         """Rebuild a trained model from what was stored."""
         model = cls(preprocessor, config, NetworkSpec(**settings["spec"]))
         tensors = {name: torch.from_numpy(value).to(model.device) for name, value in arrays.items()}
+        model._metric = tensors.pop("coordinates.metric", None)
         model._axes, model._origin = tensors.pop("coordinates.axes", None), tensors.pop("coordinates.origin", None)
         model.network.load_state_dict(tensors)
         return model

@@ -27,6 +27,7 @@ class PCAModel:
         self.config = config
         self.mean: Float32 = np.zeros(preprocessor.n_inputs, np.float32)
         self.components: Float32 = np.zeros((0, preprocessor.n_inputs), np.float32)
+        self.metric: Float32 | None = None
 
     def start(self, sample: Sample) -> None:
         """Find the components, from covariances summed in parts so that no copy of the sample is made."""
@@ -44,16 +45,23 @@ class PCAModel:
         signs = np.sign(leading[np.arange(len(leading)), np.abs(leading).argmax(axis=1)])
         self.mean, self.components = mean.astype(np.float32), (leading * signs[:, None]).astype(np.float32)
 
+    def stretch(self, metric: Float32) -> None:
+        """From now on :meth:`encode` gives scores times this matrix (d, d)."""
+        self.metric = metric
+
     def encode(self, spectra: Float32, variance: Float32 | None = None) -> tuple[Float32, Float32]:
         """Scores (n, components) and mean squared residuals (n,) of binned spectra."""
         centred = self.preprocessor.features(spectra, variance).inputs - self.mean
         codes = centred @ self.components.T
         residual = np.mean(centred**2, axis=1) - np.sum(codes**2, axis=1) / centred.shape[1]
+        if self.metric is not None:
+            codes = codes @ self.metric
         return codes.astype(np.float32), np.maximum(residual, 0).astype(np.float32)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Mean and components."""
-        return {"mean": self.mean, "components": self.components}
+        """Mean and components, and the metric of the classes where one was found."""
+        metric = {} if self.metric is None else {"metric": self.metric}
+        return {"mean": self.mean, "components": self.components} | metric
 
     def settings(self) -> dict[str, Any]:
         """Nothing beyond the arrays."""
@@ -69,5 +77,5 @@ class PCAModel:
     ) -> PCAModel:
         """Rebuild from what was stored."""
         model = cls(preprocessor, config)
-        model.mean, model.components = arrays["mean"], arrays["components"]
+        model.mean, model.components, model.metric = arrays["mean"], arrays["components"], arrays.get("metric")
         return model
