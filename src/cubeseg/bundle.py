@@ -59,7 +59,7 @@ def save(result: Segmentation, path: str | Path) -> None:
             cubeseg=__version__,
             created=datetime.now(UTC).isoformat("T", "seconds"),
         )
-        for name in ("labels", "confidence", "reconstruction_error", "latent"):
+        for name in ("labels", "confidence", "reconstruction_error", "latent", "evidence"):
             file.create_dataset(name, data=getattr(result, name), compression="gzip", compression_opts=1, shuffle=True)
         file["axis"] = result.axis.values
         file["axis"].attrs.update(unit=result.axis.unit, kind=result.axis.kind, medium=result.axis.medium)
@@ -75,6 +75,7 @@ def save(result: Segmentation, path: str | Path) -> None:
             "history": result.history,
             "scores": {str(k): v for k, v in result.scores.items()},
             "spread": result.spread,
+            "coherence": result.coherence,
             "spatial": asdict(result.spatial),
             "source": asdict(result.source),
             "unit": result.unit,
@@ -142,6 +143,8 @@ def _load(file: Any) -> Segmentation:
         model=_load_model(file["model"], config) if "model" in file else None,
         centroids=file["centroids"][()],
         spread=float(record["spread"]),
+        evidence=file["evidence"][()].astype(np.float16),
+        coherence=float(record["coherence"]),
         profiles=file["profiles"][()] if "profiles" in file else None,
         history=record["history"],
         scores={int(k): float(v) for k, v in record["scores"].items()},

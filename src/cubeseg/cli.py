@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--seed", type=int)
     segment.add_argument("--device", help="auto (default), cpu, cuda, mps")
     segment.add_argument("--noise", help="auto (default), poisson, gaussian")
-    segment.add_argument("--coherence", type=float, default=0.0, help="0 = every pixel for itself")
+    segment.add_argument("--coherence", metavar="X", help="0 = every pixel for itself, 1 = strong; auto (default)")
     segment.add_argument("--memory", help="peak that the run aims to keep to, e.g. 1GiB (default)")
     segment.add_argument("--scheduler", metavar="ADDRESS", help="a running Dask scheduler")
     _which_data(segment)
@@ -150,13 +150,11 @@ def _segment(options: argparse.Namespace) -> None:
     from cubeseg.io import open_cube
     from cubeseg.training import fit
 
-    if options.coherence:
-        raise ConfigError("--coherence other than 0 is not built yet")
     if options.scheduler:
         raise ConfigError("--scheduler is not built yet; without it the run uses this machine")
     given = {
         name: getattr(options, name)
-        for name in ("method", "clusters", "epochs", "seed", "device", "noise", "memory")
+        for name in ("method", "clusters", "epochs", "seed", "device", "noise", "coherence", "memory")
         if getattr(options, name) is not None
     }
     config = FitConfig.from_toml(options.config, **given) if options.config else FitConfig.from_mapping(given)

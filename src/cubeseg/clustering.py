@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cubeseg.errors import ConfigError
 
-__all__ = ["Clustering", "align", "assign", "iterative_kmeans", "kmeans", "simplified_silhouette"]
+__all__ = ["Clustering", "align", "assign", "distances", "iterative_kmeans", "kmeans", "simplified_silhouette"]
 
 Float32 = NDArray[np.float32]
 Int32 = NDArray[np.int32]
@@ -28,13 +28,24 @@ class Clustering:
     scores : dict
         Score of every K that was tried; larger is better.
     profiles : array of float32, shape (K, bins + 1), optional
-        Class spectra for :func:`cubeseg.likelihood.assign_counts`, where labels come from the counts themselves.
+        Class spectra for :func:`cubeseg.likelihood.counts_evidence`, where labels come from the counts themselves.
     """
 
     centroids: Float32
     spread: float
     scores: dict[int, float]
     profiles: Float32 | None = None
+
+    def evidence(self, codes: Float32, spectra: Float32) -> Float32:
+        """Log-likelihood (n, K) of each class, up to a constant per pixel, for codes (n, d) and spectra (n, bins).
+
+        Only one of the two is looked at: the spectra of counts that have profiles, otherwise the codes.
+        """
+        if self.profiles is not None:
+            from cubeseg.likelihood import counts_evidence
+
+            return counts_evidence(spectra, self.profiles)
+        return np.asarray(-0.5 * distances(codes, self.centroids) / max(self.spread, 1e-6) ** 2, np.float32)
 
     def reordered(self, order: NDArray[np.intp]) -> Clustering:
         """The same clusters, the one at ``order[k]`` now at k."""

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from cubeseg.errors import ConfigError
 
-__all__ = ["FitConfig", "Ramp", "Scaling", "parse_clusters", "parse_memory"]
+__all__ = ["FitConfig", "Ramp", "Scaling", "parse_clusters", "parse_coherence", "parse_memory"]
 
 Method = Literal["deep", "pca"]
 NoiseChoice = Literal["auto", "poisson", "gaussian"]
@@ -93,6 +93,9 @@ class FitConfig:
         After K-means. For counts: let each pixel choose the class whose mean spectrum explains its photons best (hard
         expectation-maximisation under the multinomial, Banerjee et al. 2005). Otherwise: measure distances by the
         covariance inside the classes (a mixture with one shared, shrunk covariance).
+    coherence : float or "auto"
+        Strength of the spatial coherence of the labels, in nats per agreeing neighbour (:mod:`cubeseg.spatial`);
+        0 = every pixel for itself, "auto" = what the image itself suggests.
     combine : {"sum", "product"}
         Total loss: rec + beta*mmd + gamma*cluster, or (rec + beta*mmd)(1 + gamma*cluster)/(1 + gamma).
     batch : int
@@ -114,13 +117,14 @@ class FitConfig:
     block: Literal["snn", "dnn"] = "snn"
     layers: int = 3
     encoding: int = 32
-    latent: int = 6
+    latent: int = 8
     dropout: float = 0.0
     beta: Ramp = Ramp(0.0, 0.05, 0.2, 0.5)
     gamma: Ramp = Ramp(0.0, 0.05, 0.4, 0.7)
     coordinates: Literal["decoded", "latent"] = "decoded"
-    scaling: str = "auto"
+    scaling: Scaling | Literal["auto"] = "auto"
     refine: bool = True
+    coherence: float | Literal["auto"] = "auto"
     combine: Literal["sum", "product"] = "sum"
     batch: int = 256
     learning_rate: float = 1e-3
@@ -149,6 +153,8 @@ class FitConfig:
             raise ConfigError(f"dropout must lie in [0, 1), not {self.dropout}")
         if self.learning_rate <= 0:
             raise ConfigError(f"learning_rate must be positive, not {self.learning_rate}")
+        if self.coherence != "auto" and not 0 <= self.coherence <= 10:
+            raise ConfigError(f"coherence must lie between 0 (off) and 10, or be auto, not {self.coherence}")
         if self.memory < 64 << 20:
             raise ConfigError("memory: less than 64MiB leaves no room to work; try 1GiB")
 
@@ -217,6 +223,8 @@ def _coerce(name: str, value: Any, default: Any) -> Any:
         return parse_clusters(value)
     if name == "memory":
         return parse_memory(value)
+    if name == "coherence":
+        return parse_coherence(value)
     if isinstance(default, Ramp):
         if isinstance(value, Ramp):
             return value
@@ -250,6 +258,22 @@ def parse_clusters(value: Any) -> tuple[int, int]:
         raise ConfigError(f"clusters: '{value}' is neither a number (8) nor a range (4:12)")
     low = int(match[1])
     return low, int(match[2]) if match[2] else low
+
+
+def parse_coherence(value: Any) -> float | Literal["auto"]:
+    """Read a number, as such or as text, or ``"auto"``.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither.
+    """
+    if value == "auto":
+        return "auto"
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ConfigError(f"coherence: '{value}' is neither a number nor auto") from None
 
 
 def parse_memory(value: Any) -> int:

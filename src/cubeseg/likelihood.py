@@ -7,15 +7,17 @@ from collections.abc import Generator
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["assign_counts", "refine_counts"]
+from cubeseg.spatial import Context
+
+__all__ = ["counts_evidence", "refine_counts"]
 
 Float32 = NDArray[np.float32]
 Int32 = NDArray[np.int32]
 
 
 def refine_counts(
-    counts: Float32, labels: Int32, k: int, rounds: int = 20, settled: float = 1e-3
-) -> Generator[float, None, tuple[Float32, float]]:
+    counts: Float32, labels: Int32, k: int, context: Context | None = None, rounds: int = 30, settled: float = 1e-3
+) -> Generator[float, None, Float32]:
     """Hard expectation-maximisation of a mixture of multinomials, started from given labels.
 
     This is K-means with the Kullback-Leibler divergence as distance (Banerjee et al. 2005, Bregman clustering): the
@@ -27,6 +29,8 @@ def refine_counts(
     labels : array of int, shape (n,)
         0..k-1.
     k : int
+    context : callable, optional
+        What neighbours add; with it the classes are learned under spatial coherence.
     rounds : int
         At most.
     settled : float
@@ -39,16 +43,17 @@ def refine_counts(
 
     Returns
     -------
-    profiles : array of float32, shape (k, bins + 1)
+    array of float32, shape (k, bins + 1)
         Logarithms of the classes' normalised spectra; the last column holds the logarithm of the class's share.
-    likelihood : float
-        Mean over the spectra of the logarithm of the joint probability of spectrum and class, up to a constant.
     """
     background = counts.sum(axis=0, dtype=np.float64) + 1e-3
     background /= background.sum()
     profiles = _profiles(counts, labels, k, background)
     for _ in range(rounds):
-        new = assign_counts(counts, profiles)[0]
+        evidence = counts_evidence(counts, profiles)
+        if context is not None:
+            evidence += context(evidence)
+        new = evidence.argmax(axis=1).astype(np.int32)
         if np.bincount(new, minlength=k).min() == 0:
             break
         changed = float((new != labels).mean())
@@ -57,28 +62,25 @@ def refine_counts(
         yield changed
         if changed < settled:
             break
-    likelihood = 0.0
-    for start in range(0, len(counts), 8192):
-        part = counts[start : start + 8192]
-        likelihood += float((part @ profiles[:, :-1].T + profiles[:, -1]).max(axis=1).sum(dtype=np.float64))
-    return profiles, likelihood / len(counts)
+    return profiles
 
 
-def assign_counts(counts: Float32, profiles: Float32) -> tuple[Int32, Float32]:
-    """The most probable class of each spectrum (n, bins), 0.., and its posterior probability."""
-    odds = np.empty((len(counts), len(profiles)), np.float32)
+def counts_evidence(counts: Float32, profiles: Float32) -> Float32:
+    """Logarithm of the joint probability of each spectrum (n, bins) and each class, up to a constant, (n, k)."""
+    evidence = np.empty((len(counts), len(profiles)), np.float32)
     for start in range(0, len(counts), 8192):
         part = slice(start, start + 8192)
-        odds[part] = counts[part] @ profiles[:, :-1].T
-    odds += profiles[:, -1]
-    labels = odds.argmax(axis=1).astype(np.int32)
-    odds -= odds.max(axis=1, keepdims=True)
-    return labels, (1 / np.exp(odds).sum(axis=1)).astype(np.float32)
+        evidence[part] = counts[part] @ profiles[:, :-1].T
+    evidence += profiles[:, -1]
+    return evidence
 
 
 def _profiles(counts: Float32, labels: Int32, k: int, background: NDArray[np.float64]) -> Float32:
     members = np.bincount(labels, minlength=k)
-    sums = np.stack([counts[labels == c].sum(axis=0, dtype=np.float64) for c in range(k)])
+    sums = np.zeros((k, counts.shape[1]))
+    for start in range(0, len(counts), 8192):
+        part = slice(start, start + 8192)
+        sums += np.equal.outer(np.arange(k), labels[part]).astype(np.float32) @ counts[part]
     # a pixel's worth of the mean spectrum keeps channels that a small class has not seen possible
     prior = max(float(counts.sum(dtype=np.float64)) / len(counts), 1e-6)
     spectra = sums + prior * background

@@ -7,7 +7,8 @@ from collections.abc import Generator
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeseg.clustering import assign
+from cubeseg.clustering import assign, distances
+from cubeseg.spatial import Context
 
 __all__ = ["shared_metric"]
 
@@ -15,7 +16,12 @@ Float32 = NDArray[np.float32]
 
 
 def shared_metric(
-    codes: Float32, centroids: Float32, rounds: int = 30, shrinkage: float = 0.25, settled: float = 1e-3
+    codes: Float32,
+    centroids: Float32,
+    context: Context | None = None,
+    rounds: int = 30,
+    shrinkage: float = 0.25,
+    settled: float = 1e-3,
 ) -> Generator[float, None, tuple[Float32, Float32]]:
     """Hard expectation-maximisation of Gaussians of equal shares and one covariance, started from K-means.
 
@@ -27,6 +33,8 @@ def shared_metric(
     ----------
     codes : array, shape (n, d)
     centroids : array, shape (k, d)
+    context : callable, optional
+        What neighbours add; with it the classes are learned under spatial coherence.
 
     Yields
     ------
@@ -48,7 +56,10 @@ def shared_metric(
         size = max(np.trace(covariance) / d, 1e-20)
         covariance = (1 - shrinkage) * covariance + shrinkage * size * np.eye(d)
         metric = np.linalg.inv(np.linalg.cholesky(covariance)).T.astype(np.float32)
-        new = assign(codes @ metric, centroids @ metric, 1.0)[0]
+        evidence = -0.5 * distances(codes @ metric, centroids @ metric)
+        if context is not None:
+            evidence += context(evidence)
+        new = evidence.argmax(axis=1).astype(np.int32)
         members = np.bincount(new, minlength=k)
         if members.min() == 0:
             break

@@ -186,7 +186,7 @@ def _without_spikes(scaled: Float32, ceiling: Float32) -> Float32:
     padded = np.pad(np.abs(scaled), ((0, 0), (1, 1)), mode="edge")
     beside = np.maximum(padded[:, :-2], padded[:, 2:])
     allowed = np.maximum(np.maximum(3 * beside, 1.2 * ceiling), 8.0)
-    return np.minimum(scaled, allowed)
+    return np.asarray(np.minimum(scaled, allowed))
 
 
 def _noise_whitening(centred: Float32, differences: Float32, components: int = 40) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from cubeseg.cube import Block, Cube
 from cubeseg.errors import DataError
 from cubeseg.preprocess import Preprocessor, reduce_bands, usable_pixels
 from cubeseg.probe import probe
+from cubeseg.spatial import Grid
 
 __all__ = ["Sample", "draw_sample"]
 
@@ -57,11 +58,19 @@ class Sample:
         """Spectra of some of the pixels, and their variance where there is one."""
         return self.spectra[chosen], None if self.variance is None else self.variance[chosen]
 
+    @property
+    def grid(self) -> Grid:
+        """The sample as a coarse picture of its own."""
+        height, width = self.usable.shape
+        shape = (-(-height // self.pitch), -(-width // self.pitch))
+        return Grid(self.rows // self.pitch, self.columns // self.pitch, shape)
+
     def image(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
         """Spread labels of the sample over the grid's cells: a coarse image (y, x), 0 where unusable."""
         height, width = self.usable.shape
-        cells = np.zeros((-(-height // self.pitch), -(-width // self.pitch)), np.int32)
-        cells[self.rows // self.pitch, self.columns // self.pitch] = labels
+        grid = self.grid
+        cells = np.zeros(grid.shape, np.int32)
+        cells[grid.rows, grid.columns] = labels
         spread = np.repeat(np.repeat(cells, self.pitch, axis=0), self.pitch, axis=1)[:height, :width]
         return np.where(self.usable, spread, 0).astype(np.int32)
 

@@ -1,8 +1,7 @@
-"""The choice of scaling without labels: in which metric do the classes that K-means finds agree between neighbours?
+"""The choice of scaling without labels: in which metric do the classes of neighbours agree best.
 
-Neighbouring pixels mostly show the same material with other noise and other light. A metric that follows the material
-gives both the same class; one that follows noise or light does not. The score is the mutual information of the labels
-of neighbours (nats): it rewards agreement, and classes of comparable size over one class for everything.
+A metric that follows the material gives neighbours the same class; one that follows noise or light does not. The score
+is the mutual information of their labels, :func:`cubeseg.spatial.agreement`.
 """
 
 from __future__ import annotations
@@ -11,19 +10,17 @@ from collections.abc import Generator
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cubeseg.clustering import assign, kmeans
-from cubeseg.config import FitConfig
+from cubeseg.config import FitConfig, Scaling
 from cubeseg.preprocess import SCALINGS, Preprocessor
 from cubeseg.sampling import Sample
+from cubeseg.spatial import agreement
 
-__all__ = ["agreement", "scaled"]
-
-Float32 = NDArray[np.float32]
+__all__ = ["scaled"]
 
 _CORESET, _COMPONENTS = 6000, 8
-# a scaling with more freedom must be better by this factor
+# to be preferred to the plainest scaling, another one must be better by this factor
 _MARGIN = 1.03
 
 
@@ -42,31 +39,21 @@ def scaled(sample: Sample, config: FitConfig) -> Generator[str, None, tuple[Samp
         Mutual information of neighbours for every scaling tried; empty where there was no choice.
     """
     blank = sample.preprocessor
-    names = SCALINGS[blank.kind] if config.scaling == "auto" else (config.scaling,)
+    names: tuple[Scaling, ...] = SCALINGS[blank.kind] if config.scaling == "auto" else (config.scaling,)
     pairs = (sample.spectra[sample.paired], sample.neighbours) if len(sample.paired) > 50 else None
     if pairs is None or (blank.n_bins < 3 and config.scaling == "auto"):
         names = names[:1]
-    best: Preprocessor | None = None
     scores: dict[str, float] = {}
+    best: Preprocessor | None = None
     for name in names:
         yield name
         made = blank.fitted(name, sample.spectra, sample.variance, pairs)
-        if len(names) > 1:
-            scores[name] = _score(made, sample, config)
-        if best is None or scores[name] > _MARGIN * scores[best.scaling]:
+        scores[name] = _score(made, sample, config) if len(names) > 1 else 0.0
+        beaten = best is None or scores[name] > scores[best.scaling]
+        if best is None or (beaten and scores[name] > _MARGIN * scores[names[0]]):
             best = made
     assert best is not None
-    return replace(sample, preprocessor=best), scores
-
-
-def agreement(first: NDArray[np.int32], second: NDArray[np.int32], k: int) -> float:
-    """Mutual information in nats of the labels 0..k-1 of pairs, shape (m,) each."""
-    table = np.zeros((k, k))
-    np.add.at(table, (first, second), 1.0)
-    table = (table + table.T) / max(2 * len(first), 1)
-    margin = table.sum(axis=1)
-    seen = table > 0
-    return float((table[seen] * np.log(table[seen] / np.outer(margin, margin)[seen])).sum())
+    return replace(sample, preprocessor=best), scores if len(names) > 1 else {}
 
 
 def _score(prepare: Preprocessor, sample: Sample, config: FitConfig) -> float:
@@ -79,7 +66,7 @@ def _score(prepare: Preprocessor, sample: Sample, config: FitConfig) -> float:
     first = (prepare.features(*sample.part(sample.paired)).inputs - mean) @ axes
     second = (prepare.features(sample.neighbours, sample.neighbour_variance).inputs - mean) @ axes
     low, high = config.clusters
-    tried = sorted({max(2, k) for k in (low, (low + high) // 2, high)})
+    tried = sorted({max(2, k) for k in (low, (low + high) // 2, high + (high - low < 2) * high // 2)})
     total = 0.0
     for k in tried:
         if k > len(codes):

@@ -85,6 +85,10 @@ class Segmentation:
         Posterior of the assigned class, 0 to 1; negative log-likelihood per bin. NaN where masked.
     latent : array of float32, shape (y, x, d)
         Codes; NaN where masked.
+    evidence : array of float16, shape (K, y, x)
+        Log-likelihoods of the classes relative to the best one, as first clustered; empty where there are none.
+    coherence : float
+        Strength of the spatial coherence that made the labels.
     config : FitConfig
     model : object, optional
         The trained model (``encode``, ``arrays``, ``settings``, ``preprocessor``).
@@ -115,6 +119,8 @@ class Segmentation:
     latent: Float32
     config: FitConfig
     model: Any = None
+    evidence: NDArray[np.float16] = field(default_factory=lambda: np.zeros((0, 0, 0), np.float16))
+    coherence: float = 0.0
     centroids: Float32 = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     spread: float = 1.0
     profiles: Float32 | None = None

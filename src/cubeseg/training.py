@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeseg.clustering import Clustering, align, assign, iterative_kmeans, kmeans
+from cubeseg.clustering import Clustering, align, iterative_kmeans
 from cubeseg.config import FitConfig
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, CubeSegError, JobError
-from cubeseg.likelihood import assign_counts, refine_counts
-from cubeseg.mixture import shared_metric
 from cubeseg.models import Model, model_class
-from cubeseg.preprocess import usable_pixels
+from cubeseg.refinement import refined
 from cubeseg.sampling import Sample, draw_sample
 from cubeseg.scaling import scaled
 from cubeseg.segmentation import Segmentation, classes_from
+from cubeseg.spatial import coherent, strength_of
 from cubeseg.statistics import ClassSpectra
+from cubeseg.steps import finish, passing
 
 __all__ = ["FitEvent", "fit", "segment"]
 
 Float32 = NDArray[np.float32]
 Int32 = NDArray[np.int32]
+Made = TypeVar("Made")
 
 Stage = Literal["read", "train", "cluster", "label"]
 # where each stage begins and ends on the bar, by the time that they take on common cubes
@@ -33,7 +34,8 @@ _BAR: dict[str, tuple[float, float]] = {
     "read": (0.0, 0.1), "train": (0.1, 0.8), "cluster": (0.8, 0.9), "label": (0.9, 1.0),
 }  # fmt: skip
 
-_REFINEMENTS = 6
+# what a class may at most be less likely than the best one, in nats; fits half precision, and nothing overturns it
+_FAINTEST = -1000.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,13 +84,7 @@ def segment(cube: Cube, config: FitConfig | None = None, **options: Any) -> Segm
     ------
     ConfigError, DataError, JobError
     """
-    steps = fit(cube, config or FitConfig.from_mapping(options))
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: Segmentation = stop.value
-            return result
+    return finish(fit(cube, config or FitConfig.from_mapping(options)))
 
 
 def fit(cube: Cube, config: FitConfig | None = None) -> Generator[FitEvent, None, Segmentation]:
@@ -149,11 +145,9 @@ def _fit(cube: Cube, config: FitConfig) -> Generator[FitEvent, None, Segmentatio
     codes = yield from _encode(model, sample, "cluster", _at("cluster", 0.0))
     clustering = yield from _cluster(codes, candidates, config)
     if config.refine and len(clustering.centroids) > 1:
-        if sample.preprocessor.likelihood == "multinomial":
-            clustering = yield from _refine(clustering, codes, sample, config)
-        else:
-            clustering = yield from _shared(clustering, codes, model)
-            codes = yield from _encode(model, sample, "cluster", _at("cluster", 1.0))
+        steps = refined(clustering, codes, sample, model, config)
+        clustering = yield from _reported(steps, "cluster", "Refining the classes", 0.5)
+        codes = yield from _encode(model, sample, "cluster", _at("cluster", 1.0))
     clustering = _ordered(clustering, codes, sample, preview)
     return (yield from _label(cube, config, sample, model, clustering, history, block_bytes))
 
@@ -170,24 +164,14 @@ def _read(cube: Cube, config: FitConfig, block_bytes: int) -> Generator[FitEvent
     steps = draw_sample(
         cube, bins=config.bins, limit=limit, seed=config.seed, noise=config.noise, block_bytes=block_bytes
     )
-    while True:
-        try:
-            part = next(steps)
-        except StopIteration as stop:
-            sample: Sample = stop.value
-            return sample
-        yield FitEvent("read", _at("read", part), f"Reading the cube: {part:.0%}")
+    return (yield from _reported(steps, "read", "Reading the cube"))
 
 
 def _scale(sample: Sample, config: FitConfig) -> Generator[FitEvent, None, Sample]:
-    steps = scaled(sample, config)
-    while True:
-        try:
-            name = next(steps)
-        except StopIteration as stop:
-            chosen: Sample = stop.value[0]
-            return chosen
-        yield FitEvent("read", _at("read", 1.0), f"Looking for the best scaling: {name}")
+    def event(name: str) -> FitEvent:
+        return FitEvent("read", _at("read", 1.0), f"Looking for the best scaling: {name}")
+
+    return (yield from passing(scaled(sample, config), event))[0]
 
 
 def _candidates(config: FitConfig, n_spectra: int) -> range:
@@ -257,61 +241,28 @@ def _encode(model: Model, sample: Sample, stage: Stage, done: float) -> Generato
 
 
 def _cluster(codes: Float32, candidates: range, config: FitConfig) -> Generator[FitEvent, None, Clustering]:
-    steps = iterative_kmeans(codes, candidates, config.seed)
-    for done in range(len(candidates) + 1):
-        try:
-            k, score = next(steps)
-        except StopIteration as stop:
-            result: Clustering = stop.value
-            return result
-        part = 0.5 * (done + 1) / len(candidates)
-        yield FitEvent("cluster", _at("cluster", part), f"Clustering: {k} classes score {score:.3f}")
-    raise AssertionError("iterative_kmeans yields once per candidate")
+    def event(step: tuple[int, float]) -> FitEvent:
+        part = 0.5 * (step[0] - candidates.start + 1) / len(candidates)
+        return FitEvent("cluster", _at("cluster", part), f"Clustering: {step[0]} classes score {step[1]:.3f}")
+
+    return (yield from passing(iterative_kmeans(codes, candidates, config.seed), event))
 
 
-def _refine(
-    clustering: Clustering, codes: Float32, sample: Sample, config: FitConfig
-) -> Generator[FitEvent, None, Clustering]:
-    """Refine from several K-means solutions; the most likely classes win."""
-    k = len(clustering.centroids)
-    best = -np.inf
-    message = "Refining the classes by the likelihood of their photons"
-    for restart in range(_REFINEMENTS):
-        start = clustering.centroids if restart == 0 else kmeans(codes, k, config.seed + restart, restarts=1)
-        steps = refine_counts(sample.spectra, assign(codes, start, clustering.spread)[0], k)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                profiles, likelihood = stop.value
-                break
-            yield FitEvent("cluster", _at("cluster", 0.5 + 0.5 * restart / _REFINEMENTS), message)
-        if likelihood > best:
-            best, clustering = likelihood, replace(clustering, centroids=start, profiles=profiles)
-    return clustering
+def _reported(
+    steps: Generator[float, None, Made], stage: Stage, message: str, begin: float = 0.0
+) -> Generator[FitEvent, None, Made]:
+    """The steps of a part of the work as events; they yield how much of it is done."""
 
+    def event(part: float) -> FitEvent:
+        return FitEvent(stage, _at(stage, begin + (1 - begin) * part), f"{message}: {part:.0%}")
 
-def _shared(clustering: Clustering, codes: Float32, model: Model) -> Generator[FitEvent, None, Clustering]:
-    """Let the model measure by the covariance inside the classes."""
-    steps = shared_metric(codes, clustering.centroids)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            metric, centroids = stop.value
-            break
-        yield FitEvent("cluster", _at("cluster", 0.75), "Refining the classes by how their spectra scatter")
-    model.stretch(metric)
-    return replace(clustering, centroids=centroids, spread=1.0)
+    return passing(steps, event)
 
 
 def _ordered(clustering: Clustering, codes: Float32, sample: Sample, preview: Int32 | None) -> Clustering:
     """Sort the centroids so that colours stay those of the last preview; without one, largest class first."""
     k = len(clustering.centroids)
-    if clustering.profiles is not None:
-        labels = assign_counts(sample.spectra, clustering.profiles)[0]
-    else:
-        labels = assign(codes, clustering.centroids, clustering.spread)[0]
+    labels = clustering.evidence(codes, sample.spectra).argmax(axis=1).astype(np.int32)
     if preview is None:
         order = np.argsort(-np.bincount(labels, minlength=k), kind="stable")
     else:
@@ -328,38 +279,37 @@ def _label(
     history: list[dict[str, float]],
     block_bytes: int,
 ) -> Generator[FitEvent, None, Segmentation]:
-    shape, prepare = cube.image_shape, sample.preprocessor
-    labels = np.zeros(shape, np.int32)
-    confidence, error = (np.full(shape, np.nan, np.float32) for _ in range(2))
+    shape, prepare, k = cube.image_shape, sample.preprocessor, len(clustering.centroids)
+    error = np.full(shape, np.nan, np.float32)
     latent = np.full((*shape, clustering.centroids.shape[1]), np.nan, np.float32)
-    spectra = ClassSpectra(cube.n_bands, len(clustering.centroids) + 1)
-    seen = 0
-    for block in cube.blocks(block_bytes):
-        y, x = np.nonzero(usable_pixels(block, prepare.bands))
-        rows, columns = y + block.rows.start, x + block.columns.start
-        raw = np.ascontiguousarray(block.data[:, y, x].T)
-        variance = None if block.variance is None else block.variance[:, y, x].T
+    evidence = np.zeros((k, *shape), np.float16)
+    share = 0.6 if config.coherence else 1.0
+    for done, rows, columns, raw, variance in _pixels(cube, sample, block_bytes):
         reduced, variance = prepare.reduce(raw, variance)
-        codes, errors = model.encode(reduced, variance)
-        if clustering.profiles is not None:
-            found, sure = assign_counts(reduced, clustering.profiles)
-        else:
-            found, sure = assign(codes, clustering.centroids, clustering.spread)
-        labels[rows, columns], confidence[rows, columns] = found + 1, sure
-        error[rows, columns], latent[rows, columns] = errors, codes
-        spectra.add(raw, found + 1)
-        seen += block.mask.size
-        part = seen / cube.n_pixels
-        yield FitEvent("label", _at("label", part), f"Labelling all pixels: {part:.0%}")
+        latent[rows, columns], error[rows, columns] = model.encode(reduced, variance)
+        found = clustering.evidence(latent[rows, columns], reduced)
+        evidence[:, rows, columns] = np.maximum(found - found.max(axis=1, keepdims=True), _FAINTEST).T
+        yield FitEvent("label", _at("label", share * done), f"Labelling all pixels: {share * done:.0%}")
+    strength = strength_of(evidence, sample.usable) if config.coherence == "auto" else float(config.coherence)
+    steps = coherent(evidence, sample.usable, strength)
+    labels, confidence = yield from _reported(steps, "label", "Making the labels coherent", share)
+    labels = np.where(sample.usable, labels + 1, 0).astype(np.int32)
+    spectra = ClassSpectra(cube.n_bands, k + 1)
+    for done, rows, columns, raw, _ in _pixels(cube, sample, block_bytes):
+        spectra.add(raw, labels[rows, columns])
+        part = share + (1 - share) * done
+        yield FitEvent("label", _at("label", part), f"Summing up the classes: {part:.0%}")
     spectra.n[0] = int((labels == 0).sum())
     return Segmentation(
         labels=labels,
-        classes=classes_from(range(1, len(clustering.centroids) + 1)),
+        classes=classes_from(range(1, k + 1)),
         axis=cube.axis,
         spectra=spectra,
-        confidence=confidence,
+        confidence=np.where(sample.usable, confidence, np.float32(np.nan)),
         reconstruction_error=error,
         latent=latent,
+        evidence=evidence,
+        coherence=strength,
         config=config,
         model=model,
         centroids=clustering.centroids,
@@ -372,3 +322,16 @@ def _label(
         unit=cube.unit,
         fingerprint=cube.source.fingerprint(),
     )
+
+
+def _pixels(
+    cube: Cube, sample: Sample, block_bytes: int
+) -> Iterator[tuple[float, NDArray[np.intp], NDArray[np.intp], Float32, Float32 | None]]:
+    """Read the cube once: part done, rows, columns, spectra (n, bands) and variance of the usable pixels."""
+    seen = 0
+    for block in cube.blocks(block_bytes):
+        y, x = np.nonzero(sample.usable[block.rows, block.columns])
+        raw = np.ascontiguousarray(block.data[:, y, x].T)
+        variance = None if block.variance is None else block.variance[:, y, x].T
+        seen += block.mask.size
+        yield seen / cube.n_pixels, y + block.rows.start, x + block.columns.start, raw, variance

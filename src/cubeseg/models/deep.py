@@ -21,6 +21,7 @@ from cubeseg.models.autoencoder import Autoencoder, NetworkSpec, reconstruction_
 from cubeseg.models.losses import mmd, soft_silhouette_loss
 from cubeseg.preprocess import Preprocessor
 from cubeseg.sampling import Sample
+from cubeseg.steps import finish
 
 __all__ = ["DeepModel", "pick_device"]
 
@@ -154,13 +155,7 @@ class DeepModel:
         array of int32, shape (n,)
             Labels 0.., for a preview.
         """
-        steps = iterative_kmeans(codes, self.config.cluster_range, self.config.seed, coreset=3000, restarts=2)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                found = stop.value
-                break
+        found = finish(iterative_kmeans(codes, self.config.cluster_range, self.config.seed, coreset=3000, restarts=2))
         labels = assign(codes, found.centroids, found.spread)[0]
         ids = (
             np.arange(len(found.centroids), dtype=np.int32)

@@ -11,9 +11,7 @@ from cubeseg.samples.scene import Sample, Scene, render, write
 __all__ = ["Sample", "galaxy", "painting", "write_sample"]
 
 
-def painting(
-    size: int = 96, counts: float | None = None, seed: int = 0, n_bands: int = 1024, tier: int = 2
-) -> Sample:
+def painting(size: int = 96, counts: float | None = None, seed: int = 0, n_bands: int = 1024, tier: int = 2) -> Sample:
     """MA-XRF scan of a small portrait, in memory.
 
     Parameters

@@ -65,7 +65,9 @@ def emitted(layers: tuple[Layer, ...]) -> tuple[Float64, Float64, Float64]:
         Natural or Compton width (sigma) in keV.
     """
     tube, weight = _tube()
-    energies, photons, widths = [], [], []
+    energies: list[Float64] = []
+    photons: list[Float64] = []
+    widths: list[Float64] = []
     above = [dict[str, float]()]
     masses = [0.0]
     for layer in layers:
@@ -86,9 +88,9 @@ def emitted(layers: tuple[Layer, ...]) -> tuple[Float64, Float64, Float64]:
 
         for element, share in elements.items():
             for energy, made in _fluorescence(element):
-                energies.append([energy])
-                photons.append([leaving(np.full_like(tube, energy), share * made).sum()])
-                widths.append([0.0])
+                energies.append(np.array([energy]))
+                photons.append(leaving(np.full_like(tube, energy), share * made).sum(keepdims=True))
+                widths.append(np.zeros(1))
         scattered = _attenuation(elements, tube, "coh")
         energies.append(tube)
         photons.append(leaving(tube, scattered))

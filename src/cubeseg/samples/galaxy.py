@@ -3,13 +3,14 @@
 Wavelengths are in air, 4750 to 9350 Å as with MUSE; line positions are the usual laboratory values (NIST). Each
 component has its template: old stars (a 4500 K black body with metal absorption), young stars (12 000 K, Balmer and
 Paschen absorption), H II regions (Case B Balmer decrement 2.86, [N II]/Ha 0.35), a Seyfert nucleus (power law, broad
-Balmer lines of 3000 km/s, [O III]/Hb 10), shocked gas ([N II]/Ha 1.2, [S II]/Ha 0.8, [O I]/Ha 0.2; the class of
-the LINERs) and, from tier 2, planetary nebulae (lines alone, [O III]/Hb 12). The disc rotates with +-200 km/s, A_V = 0.6 reddens it (Cardelli et al. 1989, as a power law), lines have
-the LSF of MUSE (Bacon et al. 2017). Maps are convolved with a Moffat profile of 0.7". Noise: Poisson of source and sky
-(smooth, with the lines at 5577, 6300 and 6364 Å and a forest of OH bands) and a read noise of 3 electrons; the sky is
-subtracted with an error of 1 %. Resampling correlates the noise of neighbouring channels by 0.3, a ten-thousandth of
-the values is hit by cosmic rays. The variance cube is the expected one. A label is the component with the largest share
-of the flux; sky where the source stays below a tenth of the noise of a channel. A corner without data is NaN.
+Balmer lines of 3000 km/s, [O III]/Hb 10), shocked gas ([N II]/Ha 1.2, [S II]/Ha 0.8, [O I]/Ha 0.2; the class of the
+LINERs) and, from tier 2, planetary nebulae (lines alone, [O III]/Hb 12). The disc rotates with +-200 km/s, A_V = 0.6
+reddens it (Cardelli et al. 1989, as a power law), lines have the LSF of MUSE (Bacon et al. 2017). Maps are convolved
+with a Moffat profile of 0.7". Noise: Poisson of source and sky (smooth, with the lines at 5577, 6300 and 6364 Å and a
+forest of OH bands) and a read noise of 3 electrons; the sky is subtracted with an error of 1 %. Resampling correlates
+the noise of neighbouring channels by 0.3, a ten-thousandth of the values is hit by cosmic rays. The variance cube is
+the expected one. A label is the component with the largest share of the flux; sky where the source stays below a
+tenth of the noise of a channel. A corner without data is NaN.
 
 Tiers are signal-to-noise ratios per channel in the brightest tenth of the field: 30, 10 and 3.
 
