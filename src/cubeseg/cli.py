@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--method", help="deep (default), pca; global and unmix are to come")
     segment.add_argument("--clusters", help="a number (8), or a range from which it is chosen (4:12)")
     segment.add_argument("--config", metavar="FILE.toml", help="options from a file; those given here win")
+    segment.add_argument("--preset", help="default, or paper (as published, arXiv 2401.17695)")
     segment.add_argument("--epochs", type=int)
     segment.add_argument("--seed", type=int)
     segment.add_argument("--device", help="auto (default), cpu, cuda, mps")
@@ -154,7 +155,7 @@ def _segment(options: argparse.Namespace) -> None:
         raise ConfigError("--scheduler is not built yet; without it the run uses this machine")
     given = {
         name: getattr(options, name)
-        for name in ("method", "clusters", "epochs", "seed", "device", "noise", "coherence", "memory")
+        for name in ("preset", "method", "clusters", "epochs", "seed", "device", "noise", "coherence", "memory")
         if getattr(options, name) is not None
     }
     config = FitConfig.from_toml(options.config, **given) if options.config else FitConfig.from_mapping(given)

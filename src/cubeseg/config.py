@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from cubeseg.errors import ConfigError
 
-__all__ = ["FitConfig", "Ramp", "Scaling", "parse_clusters", "parse_coherence", "parse_memory"]
+__all__ = ["PRESETS", "FitConfig", "Ramp", "Scaling", "parse_clusters", "parse_coherence", "parse_memory"]
 
 Method = Literal["deep", "pca"]
 NoiseChoice = Literal["auto", "poisson", "gaussian"]
@@ -98,6 +98,20 @@ class FitConfig:
         0 = every pixel for itself, "auto" = what the image itself suggests.
     combine : {"sum", "product"}
         Total loss: rec + beta*mmd + gamma*cluster, or (rec + beta*mmd)(1 + gamma*cluster)/(1 + gamma).
+    clustering_loss : {"silhouette", "kmeans", "prototypes"}
+        Soft silhouette, deep k-means or sharpened memberships (:mod:`cubeseg.models.losses`).
+    weighting : {"fixed", "constrained"}
+        "constrained": gamma grows as long as the reconstruction stays within 2 % of the best it has reached, and
+        shrinks where it does not (GECO, Rezende & Viola 2018, 1810.00597).
+    reconstruction : {"relative", "absolute"}
+        Unit of the reconstruction term: that of the mean spectrum, or the plain mean over bands as published.
+    schedule : {"onecycle", "plateau"}
+        Learning rate: up and down once, or divided by ten when the loss no longer falls, as published.
+    bounded : bool
+        Codes within [-1, 1] and outputs within [0, 1], as published; needs scaling "log-max".
+    settled : float
+        The training ends early when this part of the labels is the same in three previews one after the other; 1 =
+        never.
     batch : int
     learning_rate : float
     bins : int
@@ -120,12 +134,18 @@ class FitConfig:
     latent: int = 8
     dropout: float = 0.0
     beta: Ramp = Ramp(0.0, 0.05, 0.2, 0.5)
-    gamma: Ramp = Ramp(0.0, 0.05, 0.4, 0.7)
+    gamma: Ramp = Ramp()
     coordinates: Literal["decoded", "latent"] = "decoded"
     scaling: Scaling | Literal["auto"] = "auto"
     refine: bool = True
     coherence: float | Literal["auto"] = "auto"
     combine: Literal["sum", "product"] = "sum"
+    clustering_loss: Literal["silhouette", "kmeans", "prototypes"] = "silhouette"
+    weighting: Literal["fixed", "constrained"] = "fixed"
+    reconstruction: Literal["relative", "absolute"] = "relative"
+    schedule: Literal["onecycle", "plateau"] = "onecycle"
+    bounded: bool = False
+    settled: float = 0.995
     batch: int = 256
     learning_rate: float = 1e-3
     bins: int = 1024
@@ -155,6 +175,10 @@ class FitConfig:
             raise ConfigError(f"learning_rate must be positive, not {self.learning_rate}")
         if self.coherence != "auto" and not 0 <= self.coherence <= 10:
             raise ConfigError(f"coherence must lie between 0 (off) and 10, or be auto, not {self.coherence}")
+        if not 0 < self.settled <= 1:
+            raise ConfigError(f"settled is a part of the labels, above 0 and at most 1, not {self.settled}")
+        if self.bounded and self.scaling != "log-max":
+            raise ConfigError("bounded: only scaling 'log-max' lies between 0 and 1; set both or none")
         if self.memory < 64 << 20:
             raise ConfigError("memory: less than 64MiB leaves no room to work; try 1GiB")
 
@@ -169,7 +193,7 @@ class FitConfig:
 
     @classmethod
     def from_mapping(cls, options: Mapping[str, Any]) -> FitConfig:
-        """Build from plain values, as TOML and JSON give them.
+        """Build from plain values, as TOML and JSON give them; "preset" names one of :data:`PRESETS` to start from.
 
         Raises
         ------
@@ -178,7 +202,11 @@ class FitConfig:
         """
         known = {f.name: f for f in fields(cls)}
         values: dict[str, Any] = {}
-        for name, value in options.items():
+        options = dict(options)
+        preset = options.pop("preset", "default")
+        if preset not in PRESETS:
+            raise ConfigError(f"preset: '{preset}' is not one of {', '.join(PRESETS)}")
+        for name, value in (PRESETS[preset] | options).items():
             if name not in known:
                 raise ConfigError(f"unknown option '{name}'; known are {', '.join(sorted(known))}")
             values[name] = _coerce(name, value, known[name].default)
@@ -206,6 +234,17 @@ class FitConfig:
             raise ConfigError(f"{path}: {error}") from error
 
 
+# "paper": the class defaults of the published code (arXiv 2401.17695), see docs/how-it-works.md for what differs
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "paper": {
+        "clusters": (4, 12), "epochs": 100, "network": "ae", "block": "snn", "layers": 4, "encoding": 32, "latent": 6,
+        "dropout": 0.1, "beta": 0.0, "gamma": 0.05, "combine": "sum", "clustering_loss": "silhouette",
+        "reconstruction": "absolute", "scaling": "log-max", "bounded": True, "coordinates": "latent", "refine": False,
+        "coherence": 0.0, "batch": 256, "learning_rate": 1e-3, "schedule": "plateau", "settled": 1.0,
+    },
+}  # fmt: skip
+
 _CHOICES: dict[str, tuple[str, ...]] = {
     "method": get_args(Method),
     "noise": get_args(NoiseChoice),
@@ -214,6 +253,10 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "block": ("snn", "dnn"),
     "combine": ("sum", "product"),
     "coordinates": ("decoded", "latent"),
+    "clustering_loss": ("silhouette", "kmeans", "prototypes"),
+    "weighting": ("fixed", "constrained"),
+    "reconstruction": ("relative", "absolute"),
+    "schedule": ("onecycle", "plateau"),
     "scaling": ("auto", *get_args(Scaling)),
 }
 

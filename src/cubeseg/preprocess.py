@@ -119,6 +119,8 @@ class Preprocessor:
         raw, brightness = made._raw(spectra, variance)[:2]
         centre = raw.mean(axis=0)
         made = replace(made, centre=centre, brightness=(float(brightness.mean()), float(brightness.std()) or 1.0))
+        if scaling == "log-max":
+            return replace(made, centre=np.zeros_like(centre))
         if scaling == "whitened" and pairs is not None:
             projection = _noise_whitening(raw - centre, made._raw(pairs[0], None)[0] - made._raw(pairs[1], None)[0])
             spread = float(np.sqrt(np.mean(((raw - centre) @ projection) ** 2))) or 1.0

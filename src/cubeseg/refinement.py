@@ -76,7 +76,8 @@ def refined(
             tried = replace(clustering, centroids=moved, spread=1.0)
             labels = assign(codes[sample.paired] @ stretch, moved, 1.0)[0]
             others = assign(beside @ stretch, moved, 1.0)[0]
-        score = agreement(labels, others, k)
+        # another start must be better by more than chance
+        score = agreement(labels, others, k) - (start > 0) * 0.5 / np.sqrt(max(len(labels), 1))
         if score > best:
             best, found, metric = score, tried, stretch
     if metric is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Context", "Grid", "agreement", "coherent", "strength_of"]
+__all__ = ["Context", "Edges", "Grid", "agreement", "coherent", "strength_of"]
 
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
@@ -17,6 +17,7 @@ Bool = NDArray[np.bool_]
 Context = Callable[[Float32], Float32]
 
 STRONGEST = 1.0
+_STRIP = 64  # rows
 
 
 def agreement(first: NDArray[np.int32], second: NDArray[np.int32], k: int) -> float:
@@ -66,14 +67,14 @@ class Grid:
 
 
 def coherent(
-    evidence: NDArray[np.floating], usable: Bool, strength: float, rounds: int = 8
+    evidence: NDArray[np.floating], usable: Bool, strength: float, codes: Float32 | None = None, rounds: int = 8
 ) -> Generator[float, None, tuple[NDArray[np.int32], Float32]]:
     """Labels that agree with their pixel's spectrum and with the pixels around it.
 
     Mean-field inference (Besag 1986 for the model; Zhang 1992 for the solution) of p(labels) ~ exp(sum_i log L_i(c_i) +
-    strength * number of equal pairs among the eight neighbours). What a spectrum says is weighed in nats against
-    what its neighbours say, so a thin line or a single bright pixel whose spectrum is clear stays, at any strength
-    below its own evidence; that makes it aware of edges without a second parameter.
+    strength * sum over equal pairs of neighbours of w_ij). What a spectrum says is weighed in nats against what its
+    neighbours say, so a thin line or a single bright pixel whose spectrum is clear stays. With `codes` the weights
+    w_ij fall where spectra differ by more than neighbours commonly do (:class:`Edges`); otherwise they are 1.
 
     Parameters
     ----------
@@ -82,7 +83,8 @@ def coherent(
     usable : array of bool, shape (y, x)
         Pixels to label; the others neither get a label nor speak to their neighbours.
     strength : float
-        Nats per agreeing neighbour; 0 = every pixel for itself.
+        Nats per agreeing neighbour, of which there are eight; 0 = every pixel for itself.
+    codes : array, shape (y, x, d), optional
     rounds : int
 
     Yields
@@ -95,22 +97,32 @@ def coherent(
     labels : array of int32, shape (y, x)
         0..k-1; 0 where not usable.
     confidence : array of float32, shape (y, x)
-        Posterior of the label.
+        Posterior of the label; 0 where not usable.
     """
-    belief = _softmax(evidence.astype(np.float32)) * usable
-    if strength > 0:
-        for done in range(rounds):
-            message = around(belief)
+    labels, confidence = np.zeros(usable.shape, np.int32), np.zeros(usable.shape, np.float32)
+    rounds = rounds if strength > 0 else 0
+    typical = None if codes is None else Edges.typical(codes, usable)
+    height = usable.shape[0]
+    for top in range(0, height, _STRIP):
+        # what lies further away than there are rounds cannot be felt, so strips with that margin give the same
+        first, last = max(0, top - rounds), min(height, top + _STRIP + rounds)
+        part, alive = evidence[:, first:last].astype(np.float32), usable[first:last]
+        edges = None if codes is None or typical is None else Edges.of(codes[first:last], alive, typical)
+        belief = _softmax(part) * alive
+        for _ in range(rounds):
+            message = around(belief, edges)
             message *= np.float32(strength)
-            message += evidence
-            belief = _softmax(message)
-            belief *= usable
-            yield (done + 1) / rounds
-    labels = belief.argmax(axis=0).astype(np.int32)
-    return labels, np.take_along_axis(belief, labels[None], 0)[0]
+            message += part
+            belief = _softmax(message) * alive
+        kept = slice(top, min(top + _STRIP, height))
+        inner = belief[:, top - first : top - first + kept.stop - kept.start]
+        labels[kept] = inner.argmax(axis=0)
+        confidence[kept] = inner.max(axis=0)
+        yield kept.stop / height
+    return labels, confidence
 
 
-def strength_of(evidence: NDArray[np.floating], usable: Bool) -> float:
+def strength_of(evidence: NDArray[np.floating], usable: Bool, codes: Float32 | None = None) -> float:
     """The strength that the image itself suggests: that of largest pseudo-likelihood (Besag 1975), at most 1.
 
     How often do neighbours agree where the spectra leave no doubt? Only such pixels are asked, so that noise does not
@@ -120,18 +132,28 @@ def strength_of(evidence: NDArray[np.floating], usable: Bool) -> float:
     ----------
     evidence : array, shape (k, y, x)
     usable : array of bool, shape (y, x)
+    codes : array, shape (y, x, d), optional
+        As for :func:`coherent`.
     """
     from scipy.optimize import minimize_scalar
 
-    belief = _softmax(evidence.astype(np.float32)) * usable
-    votes = around(belief)
-    sure = usable & (belief.max(axis=0) > 0.9)
-    y, x = np.nonzero(sure)
-    if len(y) < 100 or len(evidence) < 2:
+    typical = None if codes is None else Edges.typical(codes, usable)
+    height = usable.shape[0]
+    votes, classes = [], []
+    # a few strips of a large image are enough
+    for top in np.unique(np.linspace(0, max(height - _STRIP, 0), min(-(-height // _STRIP), 16)).astype(int)):
+        rows = slice(top, top + _STRIP)
+        alive = usable[rows]
+        edges = None if codes is None or typical is None else Edges.of(codes[rows], alive, typical)
+        belief = _softmax(evidence[:, rows].astype(np.float32)) * alive
+        sure = alive & (belief.max(axis=0) > 0.9)
+        votes.append(around(belief, edges)[:, sure])
+        classes.append(belief.argmax(axis=0)[sure])
+    seen, own = np.concatenate(votes, axis=1).astype(np.float64), np.concatenate(classes)
+    if len(own) < 100 or len(evidence) < 2:
         return 0.0
-    few = np.random.default_rng(0).permutation(len(y))[:4000]
-    y, x = y[few], x[few]
-    seen, own = votes[:, y, x].astype(np.float64), belief[:, y, x].argmax(axis=0)
+    few = np.random.default_rng(0).permutation(len(own))[:4000]
+    seen, own = seen[:, few], own[few]
 
     def surprise(strength: float) -> float:
         scores = strength * seen
@@ -143,8 +165,56 @@ def strength_of(evidence: NDArray[np.floating], usable: Bool) -> float:
     return round(float(found.x), 2) if surprise(float(found.x)) < surprise(0.0) else 0.0
 
 
-def around(belief: Float32) -> Float32:
-    """Sums over the eight neighbours, shape (k, y, x)."""
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """Weights of the pairs of neighbours, 1 down to 0: exp(1 - d^2 / median d^2) where codes differ by more.
+
+    Attributes
+    ----------
+    weights : tuple of arrays
+        To the right (y, x-1), below (y-1, x), below right and below left (y-1, x-1).
+    """
+
+    weights: tuple[Float32, Float32, Float32, Float32]
+
+    @staticmethod
+    def typical(codes: Float32, usable: Bool) -> float:
+        """Median squared difference of neighbours' codes (y, x, d) over the image, from at most a few rows of it."""
+        rows = np.unique(np.linspace(0, len(usable) - 1, min(len(usable), 256)).astype(int))
+        both = usable[rows, 1:] & usable[rows, :-1]
+        squared = ((codes[rows, 1:] - codes[rows, :-1]) ** 2).sum(axis=2)[both]
+        return float(np.median(squared)) if squared.size else 0.0
+
+    @classmethod
+    def of(cls, codes: Float32, usable: Bool, typical: float) -> Edges:
+        """Weights for codes (y, x, d); `typical` is what :meth:`typical` gave."""
+        codes = np.where(usable[..., None], codes, np.float32(0))
+        scale = np.float32(max(typical, 1e-12))
+
+        def weight(first: Float32, second: Float32) -> Float32:
+            squared = ((first - second) ** 2).sum(axis=2)
+            return np.asarray(np.exp(-np.maximum(squared / scale - 1, 0)))
+
+        return cls((
+            weight(codes[:, :-1], codes[:, 1:]), weight(codes[:-1], codes[1:]),
+            weight(codes[:-1, :-1], codes[1:, 1:]), weight(codes[:-1, 1:], codes[1:, :-1]),
+        ))  # fmt: skip
+
+
+def around(belief: Float32, edges: Edges | None = None) -> Float32:
+    """Weighted sums over the eight neighbours, shape (k, y, x)."""
+    if edges is not None:
+        total = np.zeros_like(belief)
+        right, below, falling, rising = edges.weights
+        for weight, near, far in (
+            (right, np.s_[:, :, :-1], np.s_[:, :, 1:]),
+            (below, np.s_[:, :-1], np.s_[:, 1:]),
+            (falling, np.s_[:, :-1, :-1], np.s_[:, 1:, 1:]),
+            (rising, np.s_[:, :-1, 1:], np.s_[:, 1:, :-1]),
+        ):
+            total[near] += weight * belief[far]
+            total[far] += weight * belief[near]
+        return total
     padded = np.pad(belief, ((0, 0), (1, 1), (0, 0)))
     rows = padded[:, :-2] + padded[:, 1:-1]
     rows += padded[:, 2:]

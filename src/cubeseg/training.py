@@ -290,8 +290,8 @@ def _label(
         found = clustering.evidence(latent[rows, columns], reduced)
         evidence[:, rows, columns] = np.maximum(found - found.max(axis=1, keepdims=True), _FAINTEST).T
         yield FitEvent("label", _at("label", share * done), f"Labelling all pixels: {share * done:.0%}")
-    strength = strength_of(evidence, sample.usable) if config.coherence == "auto" else float(config.coherence)
-    steps = coherent(evidence, sample.usable, strength)
+    strength = strength_of(evidence, sample.usable, latent) if config.coherence == "auto" else float(config.coherence)
+    steps = coherent(evidence, sample.usable, strength, latent)
     labels, confidence = yield from _reported(steps, "label", "Making the labels coherent", share)
     labels = np.where(sample.usable, labels + 1, 0).astype(np.int32)
     spectra = ClassSpectra(cube.n_bands, k + 1)

@@ -31,7 +31,8 @@ class Codes(NamedTuple):
 class NetworkSpec:
     """Everything needed to rebuild the network before its weights are loaded.
 
-    `inputs` and `outputs` are the widths of what goes in and of what is reconstructed.
+    `inputs` and `outputs` are the widths of what goes in and of what is reconstructed. `bounded`: codes are cut to
+    [-1, 1] and outputs lie in [0, 1], as published.
     """
 
     inputs: int
@@ -42,6 +43,7 @@ class NetworkSpec:
     encoding: int = 32
     latent: int = 6
     dropout: float = 0.0
+    bounded: bool = False
 
     def widths(self) -> list[int]:
         """Hidden widths of the encoder: halving from the input, never below the encoding."""
@@ -85,11 +87,17 @@ class Autoencoder(nn.Module):
     def encode(self, inputs: Tensor) -> Codes:
         """Codes of the inputs (n, inputs)."""
         hidden = self.encoder(inputs)
-        return Codes(self.mean_head(hidden), self.log_variance_head(hidden).clamp(-12.0, 4.0))
+        mean = self.mean_head(hidden)
+        return Codes(
+            nn.functional.hardtanh(mean) if self.spec.bounded else mean,
+            self.log_variance_head(hidden).clamp(-12.0, 4.0),
+        )
 
     def decode(self, codes: Tensor) -> Tensor:
         """Log-probabilities (multinomial) or expected values (gaussian) of shape (n, outputs)."""
         outputs: Tensor = self.decoder(codes)
+        if self.spec.bounded:
+            return outputs.sigmoid()
         return outputs.log_softmax(dim=1) if self.spec.likelihood == "multinomial" else outputs
 
     def forward(self, inputs: Tensor, noise: Tensor | None = None) -> tuple[Codes, Tensor, Tensor]:

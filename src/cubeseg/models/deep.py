@@ -18,7 +18,7 @@ from torch import Tensor
 from cubeseg.clustering import align, assign, iterative_kmeans
 from cubeseg.config import FitConfig
 from cubeseg.models.autoencoder import Autoencoder, NetworkSpec, reconstruction_loss
-from cubeseg.models.losses import mmd, soft_silhouette_loss
+from cubeseg.models.losses import CLUSTERING_LOSSES, mmd
 from cubeseg.preprocess import Preprocessor
 from cubeseg.sampling import Sample
 from cubeseg.steps import finish
@@ -77,12 +77,15 @@ class DeepModel:
             config.encoding,
             config.latent,
             config.dropout,
+            config.bounded,
         )
         self.network = Autoencoder(self.spec).to(self.device)
         self.prototypes: Tensor | None = None
         self._previous: NDArray[np.int32] | None = None
         self._generator = torch.Generator().manual_seed(config.seed)
         self._loss_unit = 1.0
+        self._factor, self._best = 1.0, float("inf")
+        self._smooth: float | None = None
         self._origin: Tensor | None = None
         self._axes: Tensor | None = None
         self._metric: Tensor | None = None
@@ -97,11 +100,17 @@ class DeepModel:
             output = torch.from_numpy(np.log((mean + mean.sum() * 1e-6) / mean.sum()).astype(np.float32))
         else:
             output = torch.from_numpy(few.targets.mean(axis=0))
+            if self.spec.bounded:
+                output = output.clamp(1e-3, 1 - 1e-3).logit()
         self.network.start_from(output.to(self.device))
         self.network.eval()
         with torch.no_grad():
             rec = self._reconstruction(*self._tensors(few.inputs, few.targets, few.weights))[0]
-        self._loss_unit = max(float(rec.mean()), 1e-12)
+        if self.config.reconstruction == "relative":
+            self._loss_unit = max(float(rec.mean()), 1e-12)
+        else:
+            # the likelihood is half a sum over bands, the published term a mean
+            self._loss_unit = self.spec.outputs / 2
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """What the training loop optimises."""
@@ -135,12 +144,32 @@ class DeepModel:
             total = total + beta * terms["mmd"]
         gamma = self.config.gamma.at(progress)
         if gamma > 0 and self.prototypes is not None and len(self.prototypes) > 1:
-            terms["clustering"] = soft_silhouette_loss(self._coordinates(codes, output), self.prototypes)
+            place = self._coordinates(codes, output)
+            terms["clustering"] = CLUSTERING_LOSSES[self.config.clustering_loss](place, self.prototypes, progress)
+            if self.config.weighting == "constrained":
+                gamma *= self._allowed(float(terms["reconstruction"].detach()))
+                terms["gamma"] = torch.tensor(gamma)
             if self.config.combine == "product":
                 total = total * (1 + gamma * terms["clustering"]) / (1 + gamma)
             else:
                 total = total + gamma * terms["clustering"]
         return {"total": total} | terms
+
+    def _allowed(self, reconstruction: float) -> float:
+        """Factor on gamma: as much clustering as the reconstruction bears."""
+        self._smooth = reconstruction if self._smooth is None else 0.95 * self._smooth + 0.05 * reconstruction
+        self._best = min(self._best, self._smooth)
+        excess = self._smooth / (1.02 * self._best) - 1
+        self._factor = float(np.clip(self._factor * np.exp(-np.clip(excess, -0.1, 0.1)), 1e-3, 1e3))
+        return self._factor
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """Weights to come back to."""
+        return {name: value.clone() for name, value in self.network.state_dict().items()}
+
+    def reset(self, snapshot: dict[str, Tensor]) -> None:
+        """Come back to them."""
+        self.network.load_state_dict(snapshot)
 
     def recluster(self, codes: Float32) -> NDArray[np.int32]:
         """Move the global prototypes to where the codes are now; ids follow those of the last call.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-__all__ = ["mmd", "soft_silhouette_loss"]
+__all__ = ["CLUSTERING_LOSSES", "deep_kmeans_loss", "mmd", "prototype_loss", "soft_silhouette_loss"]
 
 
 def mmd(codes: Tensor, prior: Tensor) -> Tensor:
@@ -37,7 +39,7 @@ def mmd(codes: Tensor, prior: Tensor) -> Tensor:
     return total / 5
 
 
-def soft_silhouette_loss(codes: Tensor, centroids: Tensor, sharpness: float = 8.0) -> Tensor:
+def soft_silhouette_loss(codes: Tensor, centroids: Tensor, progress: float = 1.0, sharpness: float = 8.0) -> Tensor:
     """(1 - S)/2 with the simplified silhouette S against global centroids, differentiable, O(n K).
 
     The simplified silhouette takes distances to centroids for mean distances to members (Hruschka et al.
@@ -50,6 +52,8 @@ def soft_silhouette_loss(codes: Tensor, centroids: Tensor, sharpness: float = 8.
     codes : Tensor, shape (n, d)
     centroids : Tensor, shape (K, d), K >= 2
         Not moved by this loss: the caller owns them.
+    progress : float
+        Not used here.
     sharpness : float
         Large values approach hard assignment.
 
@@ -65,6 +69,65 @@ def soft_silhouette_loss(codes: Tensor, centroids: Tensor, sharpness: float = 8.
     other = torch.where(is_first, nearest[:, 1:2], nearest[:, :1])
     silhouette = (other - distances) / torch.maximum(other, distances)
     return 0.5 * (1 - (memberships * silhouette).sum(dim=1).mean())
+
+
+def deep_kmeans_loss(codes: Tensor, centroids: Tensor, progress: float = 1.0) -> Tensor:
+    """Distance to the centroids, weighted by an annealed softmax (Deep k-Means, Fard et al. 2018, 1806.10069).
+
+    sum_k ||z - c_k||^2 softmax_k(-a ||z - c_k||^2), in units of the mean squared distance between centroids, so that
+    shrinking the whole space does not help; a rises from 1 to 32 with the training.
+
+    Parameters
+    ----------
+    codes : Tensor, shape (n, d)
+    centroids : Tensor, shape (K, d), K >= 2
+        Not moved by this loss.
+    progress : float
+        Point of the training, 0 to 1.
+
+    Returns
+    -------
+    Tensor, scalar >= 0
+    """
+    unit = _squared(centroids, centroids).sum() / (len(centroids) * (len(centroids) - 1))
+    distances = _squared(codes, centroids) / unit.clamp_min(1e-12)
+    weights = torch.softmax(-(32.0**progress) * distances, dim=1)
+    return (weights * distances).sum(dim=1).mean()
+
+
+def prototype_loss(codes: Tensor, centroids: Tensor, progress: float = 1.0, sharpness: float = 8.0) -> Tensor:
+    """Cross-entropy of the memberships against sharpened ones (DEC, Xie et al. 2016, 1511.06335).
+
+    Memberships are a softmax of distances relative to their own mean; targets are their squares over the cluster
+    masses, which pull towards the surer class and keep large classes from swallowing small ones.
+
+    Parameters
+    ----------
+    codes : Tensor, shape (n, d)
+    centroids : Tensor, shape (K, d), K >= 2
+        Not moved by this loss.
+    progress : float
+        Not used here.
+    sharpness : float
+
+    Returns
+    -------
+    Tensor, scalar >= 0
+    """
+    distances = _squared(codes, centroids).clamp_min(1e-12).sqrt()
+    scale = distances.min(dim=1).values.mean().detach().clamp_min(1e-6)
+    logs = torch.log_softmax(-sharpness * distances / scale, dim=1)
+    with torch.no_grad():
+        sharper = (2 * logs).exp() / logs.exp().sum(dim=0).clamp_min(1e-6)
+        targets = sharper / sharper.sum(dim=1, keepdim=True).clamp_min(1e-12)
+    return (torch.xlogy(targets, targets) - targets * logs).sum(dim=1).mean()
+
+
+CLUSTERING_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    "silhouette": soft_silhouette_loss,
+    "kmeans": deep_kmeans_loss,
+    "prototypes": prototype_loss,
+}
 
 
 def _squared(a: Tensor, b: Tensor) -> Tensor:
