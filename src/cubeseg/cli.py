@@ -178,6 +178,8 @@ def _segment(options: argparse.Namespace) -> None:
     finally:
         progress.end()
     result.save(output)
+    for note in result.notes:
+        print(f"cubeseg: note: {note}", file=sys.stderr)
     print(f"{output}: {len(result.classes)} classes, {int((result.labels > 0).sum())} pixels")
 
 

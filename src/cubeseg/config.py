@@ -93,6 +93,9 @@ class FitConfig:
         After K-means. For counts: let each pixel choose the class whose mean spectrum explains its photons best (hard
         expectation-maximisation under the multinomial, Banerjee et al. 2005). Otherwise: measure distances by the
         covariance inside the classes (a mixture with one shared, shrunk covariance).
+    selection : {"agreement", "silhouette"}
+        How the number of classes is chosen: by what neighbours agree on (:func:`cubeseg.refinement.choose_number`), or
+        by the simplified silhouette of iterative K-means; without `refine` always the latter.
     coherence : float or "auto"
         Strength of the spatial coherence of the labels, in nats per agreeing neighbour (:mod:`cubeseg.spatial`);
         0 = every pixel for itself, "auto" = what the image itself suggests.
@@ -138,6 +141,7 @@ class FitConfig:
     coordinates: Literal["decoded", "latent"] = "decoded"
     scaling: Scaling | Literal["auto"] = "auto"
     refine: bool = True
+    selection: Literal["agreement", "silhouette"] = "agreement"
     coherence: float | Literal["auto"] = "auto"
     combine: Literal["sum", "product"] = "sum"
     clustering_loss: Literal["silhouette", "kmeans", "prototypes"] = "silhouette"
@@ -254,6 +258,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "combine": ("sum", "product"),
     "coordinates": ("decoded", "latent"),
     "clustering_loss": ("silhouette", "kmeans", "prototypes"),
+    "selection": ("agreement", "silhouette"),
     "weighting": ("fixed", "constrained"),
     "reconstruction": ("relative", "absolute"),
     "schedule": ("onecycle", "plateau"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from cubeseg.errors import DataError
 
-__all__ = ["matched", "score"]
+__all__ = ["score", "stability"]
 
 
 def score(labels: NDArray[Any], truth: NDArray[Any]) -> dict[str, float]:
@@ -73,3 +74,11 @@ def matched(table: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp
 
 def _size(array: NDArray[Any]) -> str:
     return " x ".join(str(n) for n in array.shape)
+
+
+def stability(labellings: Sequence[NDArray[np.int32]]) -> float:
+    """Mean adjusted Rand index between all pairs of labellings, shape (n,) each; 1 where there is only one."""
+    from sklearn.metrics import adjusted_rand_score
+
+    pairs = [adjusted_rand_score(a, b) for i, a in enumerate(labellings) for b in labellings[:i]]
+    return float(np.mean(pairs)) if pairs else 1.0

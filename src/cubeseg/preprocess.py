@@ -35,13 +35,10 @@ class Features:
     inputs : array of float32, shape (n, features)
     targets : array of float32, shape (n, outputs)
         Counts for the multinomial likelihood, otherwise the inputs.
-    weights : array of float32, shape (n, 1), optional
-        Inverse variance of the targets of each spectrum.
     """
 
     inputs: Float32
     targets: Float32
-    weights: Float32 | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +113,7 @@ class Preprocessor:
             sigma = np.sqrt(variance) if variance is not None else self.band_noise
             with np.errstate(divide="ignore", invalid="ignore"):
                 made = replace(made, ceiling=np.nanquantile(spectra / sigma, 0.99, axis=0).astype(np.float32))
-        raw, brightness = made._raw(spectra, variance)[:2]
+        raw, brightness = made._raw(spectra, variance)
         centre = raw.mean(axis=0)
         made = replace(made, centre=centre, brightness=(float(brightness.mean()), float(brightness.std()) or 1.0))
         if scaling == "log-max":
@@ -150,35 +147,34 @@ class Preprocessor:
 
     def features(self, spectra: Float32, variance: Float32 | None = None) -> Features:
         """Features of binned spectra (n, bins); `variance` of the same shape where the cube has one."""
-        raw, brightness, weights = self._raw(spectra, variance)
+        raw, brightness = self._raw(spectra, variance)
         inputs = (raw - self.centre) / np.float32(self.scale)
         if self.projection.size:
             inputs = inputs @ self.projection
         if self.likelihood == "multinomial":
-            return Features(inputs, np.maximum(spectra, 0), None)
+            return Features(inputs, np.maximum(spectra, 0))
         if self.scaling.endswith("+brightness"):
             extra = (brightness - self.brightness[0]) / self.brightness[1]
             extra *= self.BRIGHTNESS_WEIGHT * np.sqrt(inputs.shape[1])
             inputs = np.concatenate([inputs, extra[:, None].astype(np.float32)], axis=1)
-        return Features(inputs, inputs, weights)
+        return Features(inputs, inputs)
 
-    def _raw(self, x: Float32, variance: Float32 | None) -> tuple[Float32, Float32, Float32 | None]:
+    def _raw(self, x: Float32, variance: Float32 | None) -> tuple[Float32, Float32]:
         if self.scaling == "log-max":
             logs = np.log1p(np.maximum(x, 0))
             top = np.maximum(logs.max(axis=1, keepdims=True), 1e-12)
-            return logs / top, np.log(top[:, 0]), None
+            return logs / top, np.log(top[:, 0])
         if self.kind == "counts":
             total = np.maximum(x.sum(axis=1, keepdims=True), 1e-6)
-            return np.sqrt(np.maximum(x, 0) / total), np.log(total[:, 0]), None
+            return np.sqrt(np.maximum(x, 0) / total), np.log(total[:, 0])
         if self.kind == "shape":
             norm = np.maximum(np.sqrt(np.mean(x**2, axis=1, keepdims=True)), 1e-12)
-            return x / norm, np.log(norm[:, 0]), None
+            return x / norm, np.log(norm[:, 0])
         sigma = np.sqrt(variance) if variance is not None else self.band_noise
         scaled = np.clip(np.where(sigma > 0, x / np.where(sigma > 0, sigma, 1), 0), -1e4, 1e4)
         scaled = _without_spikes(scaled, self.ceiling)
         power = np.maximum(np.mean(scaled**2, axis=1, keepdims=True) - 1, 0)
-        weights = np.minimum(1 + power, 400.0)
-        return (scaled / np.sqrt(1 + power)).astype(np.float32), 0.5 * np.log1p(power[:, 0]), weights
+        return (scaled / np.sqrt(1 + power)).astype(np.float32), 0.5 * np.log1p(power[:, 0])
 
 
 def _without_spikes(scaled: Float32, ceiling: Float32) -> Float32:

@@ -82,7 +82,8 @@ class Segmentation:
     spectra : ClassSpectra
         Row k belongs to label k.
     confidence, reconstruction_error : arrays of float32, shape (y, x)
-        Posterior of the assigned class, 0 to 1; negative log-likelihood per bin. NaN where masked.
+        Posterior of the assigned class, 0 to 1; what the model leaves unexplained, 1 = the median pixel, which is
+        noise. NaN where masked.
     latent : array of float32, shape (y, x, d)
         Codes; NaN where masked.
     evidence : array of float16, shape (K, y, x)
@@ -100,12 +101,14 @@ class Segmentation:
         Logarithms of the class spectra and shares that labelled the pixels of a counts cube.
     history : list of dict
         Losses of every epoch.
-    scores : dict of int to float
-        Score of every number of classes that was tried.
+    criteria : dict of str to dict of int to float
+        For every number of classes that was tried: "score", which decided, and others to look at.
     spatial, source, unit
         Of the cube.
     fingerprint : str
         Of the cube's file.
+    notes : list of str
+        What people should know about how this came about.
     log : list of dict
         Every manual operation, in order.
     """
@@ -125,12 +128,18 @@ class Segmentation:
     spread: float = 1.0
     profiles: Float32 | None = None
     history: list[dict[str, float]] = field(default_factory=list)
-    scores: dict[int, float] = field(default_factory=dict)
+    criteria: dict[str, dict[int, float]] = field(default_factory=dict)
     spatial: Spatial = field(default_factory=Spatial)
     source: Source = field(default_factory=Source)
     unit: str = ""
     fingerprint: str = ""
+    notes: list[str] = field(default_factory=list)
     log: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def scores(self) -> dict[int, float]:
+        """Deciding score of every number of classes that was tried; larger is better."""
+        return self.criteria.get("score", {})
 
     @property
     def n_clusters(self) -> int:

@@ -14,7 +14,7 @@ from cubeseg.config import FitConfig
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, CubeSegError, JobError
 from cubeseg.models import Model, model_class
-from cubeseg.refinement import refined
+from cubeseg.refinement import choose_number, refined
 from cubeseg.sampling import Sample, draw_sample
 from cubeseg.scaling import scaled
 from cubeseg.segmentation import Segmentation, classes_from
@@ -139,17 +139,27 @@ def _fit(cube: Cube, config: FitConfig) -> Generator[FitEvent, None, Segmentatio
     model: Model = model_class(config.method)(sample.preprocessor, config)
     model.start(sample)
     history: list[dict[str, float]] = []
+    notes: list[str] = []
     preview: Int32 | None = None
     if model.epochs:
-        preview = yield from _train(model, sample, config, history)
+        preview = yield from _train(model, sample, config, history, notes)
     codes = yield from _encode(model, sample, "cluster", _at("cluster", 0.0))
+    criteria: dict[str, dict[int, float]] = {}
+    if config.refine and config.selection == "agreement" and len(candidates) > 1:
+        steps = choose_number(codes, candidates, sample, model, config)
+        chosen, criteria = yield from _reported(steps, "cluster", "Looking for the number of classes", 0.0, 0.5)
+        candidates = range(chosen, chosen + 1)
     clustering = yield from _cluster(codes, candidates, config)
+    if not criteria:
+        criteria = {"score": clustering.scores, "silhouette": clustering.scores}
     if config.refine and len(clustering.centroids) > 1:
-        steps = refined(clustering, codes, sample, model, config)
-        clustering = yield from _reported(steps, "cluster", "Refining the classes", 0.5)
+        refining = refined(clustering, codes, sample, model, config)
+        clustering = yield from _reported(refining, "cluster", "Refining the classes", 0.5)
         codes = yield from _encode(model, sample, "cluster", _at("cluster", 1.0))
     clustering = _ordered(clustering, codes, sample, preview)
-    return (yield from _label(cube, config, sample, model, clustering, history, block_bytes))
+    result = yield from _label(cube, config, sample, model, clustering, block_bytes)
+    result.history, result.notes, result.criteria = history, notes, criteria
+    return result
 
 
 def _at(stage: Stage, part: float) -> float:
@@ -182,7 +192,7 @@ def _candidates(config: FitConfig, n_spectra: int) -> range:
 
 
 def _train(
-    model: Any, sample: Sample, config: FitConfig, history: list[dict[str, float]]
+    model: Any, sample: Sample, config: FitConfig, history: list[dict[str, float]], notes: list[str]
 ) -> Generator[FitEvent, None, Int32 | None]:
     """Gradient descent; returns the last preview's labels of the sample (n,)."""
     import torch
@@ -190,45 +200,68 @@ def _train(
     optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     n, epochs = len(sample.rows), model.epochs
     per_epoch = -(-n // config.batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.learning_rate, total_steps=max(per_epoch * epochs, 2), pct_start=0.1
-    )
+    schedule = _schedule(optimiser, config, max(per_epoch * epochs, 2))
     rng = np.random.default_rng(config.seed)
     every = max(1, epochs // 10)
     labels: Int32 | None = None
+    quiet = 0
+    good = model.snapshot()
     for epoch in range(epochs):
         sums: dict[str, float] = {}
         order = rng.permutation(n)
         for step in range(per_epoch):
             chosen = np.sort(order[step * config.batch : (step + 1) * config.batch])
-            variance = None if sample.variance is None else sample.variance[chosen]
             progress = (epoch + step / per_epoch) / epochs
-            terms = model.loss(sample.spectra[chosen], variance, progress)
-            total = terms["total"]
-            if not torch.isfinite(total):
-                raise JobError(
-                    f"the loss became {total.item()} in epoch {epoch + 1}; a lower learning rate than "
-                    f"{config.learning_rate:g} or a look for broken pixels in the cube will help"
-                )
+            terms = model.loss(*sample.part(chosen), progress)
             optimiser.zero_grad(set_to_none=True)
-            total.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            terms["total"].backward()
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            if not torch.isfinite(terms["total"]) or not torch.isfinite(norm):
+                note = _broken(epoch, float(terms["total"].detach()), config)
+                if epoch == 0:
+                    raise JobError(note)
+                model.reset(good)
+                notes.append(f"{note}; the model of epoch {epoch} was kept")
+                yield FitEvent("train", _at("train", 1.0), notes[-1], epoch, epochs)
+                return labels
             optimiser.step()
-            schedule.step()
+            if config.schedule == "onecycle":
+                schedule.step()
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / per_epoch
             done = _at("train", progress)
             yield FitEvent("train", done, f"Training: epoch {epoch + 1} of {epochs}", epoch, epochs)
+        if config.schedule == "plateau":
+            schedule.step(sums["total"])
+        good = model.snapshot()
         history.append({"epoch": epoch + 1} | sums)
         image = None
         if epoch == 0 or (epoch + 1) % every == 0 or epoch + 1 == epochs:
             model.survey(sample)
             codes = yield from _encode(model, sample, "train", _at("train", (epoch + 1) / epochs))
-            labels = model.recluster(codes)
+            before, labels = labels, model.recluster(codes)
+            quiet = quiet + 1 if before is not None and (before == labels).mean() >= config.settled else 0
             image = sample.image(labels + 1)
         message = f"Training: epoch {epoch + 1} of {epochs}"
         yield FitEvent("train", _at("train", (epoch + 1) / epochs), message, epoch + 1, epochs, sums, image)
+        if quiet >= 2 and config.settled < 1:
+            break
     return labels
+
+
+def _schedule(optimiser: Any, config: FitConfig, steps: int) -> Any:
+    from torch.optim import lr_scheduler
+
+    if config.schedule == "plateau":
+        return lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.1, patience=5)
+    return lr_scheduler.OneCycleLR(optimiser, config.learning_rate, total_steps=steps, pct_start=0.1)
+
+
+def _broken(epoch: int, loss: float, config: FitConfig) -> str:
+    return (
+        f"the loss became {loss:g} in epoch {epoch + 1}; a lower learning rate than {config.learning_rate:g} or a look "
+        "for broken pixels in the cube will help"
+    )
 
 
 def _encode(model: Model, sample: Sample, stage: Stage, done: float) -> Generator[FitEvent, None, Float32]:
@@ -249,12 +282,12 @@ def _cluster(codes: Float32, candidates: range, config: FitConfig) -> Generator[
 
 
 def _reported(
-    steps: Generator[float, None, Made], stage: Stage, message: str, begin: float = 0.0
+    steps: Generator[float, None, Made], stage: Stage, message: str, begin: float = 0.0, end: float = 1.0
 ) -> Generator[FitEvent, None, Made]:
     """The steps of a part of the work as events; they yield how much of it is done."""
 
     def event(part: float) -> FitEvent:
-        return FitEvent(stage, _at(stage, begin + (1 - begin) * part), f"{message}: {part:.0%}")
+        return FitEvent(stage, _at(stage, begin + (end - begin) * part), f"{message}: {part:.0%}")
 
     return passing(steps, event)
 
@@ -276,7 +309,6 @@ def _label(
     sample: Sample,
     model: Model,
     clustering: Clustering,
-    history: list[dict[str, float]],
     block_bytes: int,
 ) -> Generator[FitEvent, None, Segmentation]:
     shape, prepare, k = cube.image_shape, sample.preprocessor, len(clustering.centroids)
@@ -306,7 +338,7 @@ def _label(
         axis=cube.axis,
         spectra=spectra,
         confidence=np.where(sample.usable, confidence, np.float32(np.nan)),
-        reconstruction_error=error,
+        reconstruction_error=error / np.float32(max(float(np.nanmedian(error)), 1e-12)),
         latent=latent,
         evidence=evidence,
         coherence=strength,
@@ -315,8 +347,6 @@ def _label(
         centroids=clustering.centroids,
         profiles=clustering.profiles,
         spread=clustering.spread,
-        history=history,
-        scores=clustering.scores,
         spatial=cube.spatial,
         source=cube.source,
         unit=cube.unit,

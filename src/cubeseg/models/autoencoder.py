@@ -112,22 +112,19 @@ class Autoencoder(nn.Module):
         return codes, sampled, self.decode(sampled)
 
 
-def reconstruction_loss(
-    likelihood: Likelihood, reconstruction: Tensor, target: Tensor, weight: Tensor | None = None
-) -> Tensor:
+def reconstruction_loss(likelihood: Likelihood, reconstruction: Tensor, target: Tensor) -> Tensor:
     """Negative log-likelihood of each pixel up to terms that do not depend on the model.
 
     Parameters
     ----------
     likelihood : {"multinomial", "gaussian"}
         Multinomial: Kullback-Leibler divergence of the counts from the model times the number of counts,
-        so half the Poisson deviance with free intensity. Gaussian: half the weighted squared residuals.
+        so half the Poisson deviance with free intensity. Gaussian: half the squared residuals of
+        targets that are already in units of their noise.
     reconstruction : Tensor, shape (n, bands)
         Log-probabilities or expected values.
     target : Tensor, shape (n, bands)
         Counts or values.
-    weight : Tensor, shape (n, bands), optional
-        Inverse variances for "gaussian"; 1 where not given.
 
     Returns
     -------
@@ -136,8 +133,7 @@ def reconstruction_loss(
     if likelihood == "multinomial":
         total = target.sum(dim=1, keepdim=True).clamp_min(1e-12)
         return (torch.xlogy(target, target / total) - target * reconstruction).sum(dim=1)
-    squared = (reconstruction - target).square()
-    return 0.5 * (squared if weight is None else squared * weight).sum(dim=1)
+    return 0.5 * (reconstruction - target).square().sum(dim=1)
 
 
 def _blocks(widths: list[int], spec: NetworkSpec) -> list[nn.Module]:

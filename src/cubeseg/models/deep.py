@@ -92,9 +92,7 @@ class DeepModel:
 
     def start(self, sample: Sample) -> None:
         """Set the decoder's first answer to the mean spectrum and fix the unit of the reconstruction loss."""
-        few = self.preprocessor.features(
-            sample.spectra[:4096], None if sample.variance is None else sample.variance[:4096]
-        )
+        few = self.preprocessor.features(*sample.part(slice(4096)))
         if self.spec.likelihood == "multinomial":
             mean = sample.spectra.sum(axis=0, dtype=np.float64)
             output = torch.from_numpy(np.log((mean + mean.sum() * 1e-6) / mean.sum()).astype(np.float32))
@@ -105,7 +103,7 @@ class DeepModel:
         self.network.start_from(output.to(self.device))
         self.network.eval()
         with torch.no_grad():
-            rec = self._reconstruction(*self._tensors(few.inputs, few.targets, few.weights))[0]
+            rec = self._reconstruction(self._tensor(few.inputs), self._tensor(few.targets))[0]
         if self.config.reconstruction == "relative":
             self._loss_unit = max(float(rec.mean()), 1e-12)
         else:
@@ -132,9 +130,9 @@ class DeepModel:
         """
         self.network.train()
         features = self.preprocessor.features(spectra, variance)
-        inputs, targets, weights = self._tensors(features.inputs, features.targets, features.weights)
+        inputs, targets = self._tensor(features.inputs), self._tensor(features.targets)
         variational = self.config.network == "infovae"
-        rec, codes, sampled, output = self._reconstruction(inputs, targets, weights, variational)
+        rec, codes, sampled, output = self._reconstruction(inputs, targets, variational)
         terms = {"reconstruction": rec.mean() / self._loss_unit}
         total = terms["reconstruction"]
         beta = self.config.beta.at(progress) if variational else 0.0
@@ -208,9 +206,7 @@ class DeepModel:
         self.network.eval()
         # a few thousand spectra, evenly spaced over the image, fix a handful of axes well enough
         spaced = slice(None, None, max(1, len(sample.spectra) // 4096))
-        inputs = self.preprocessor.features(
-            sample.spectra[spaced], None if sample.variance is None else sample.variance[spaced]
-        ).inputs
+        inputs = self.preprocessor.features(*sample.part(spaced)).inputs
         with torch.no_grad():
             expected = self._expected(self.network.decode(self.network.encode(self._tensor(inputs)).mean))
             mean = expected.mean(dim=0)
@@ -233,7 +229,8 @@ class DeepModel:
         -------
         codes : array of float32, shape (n, latent)
         errors : array of float32, shape (n,)
-            Negative log-likelihood per bin above that of a perfect reconstruction.
+            What the noise does not explain: squared residuals over their expectation for counts (1 = noise alone),
+            otherwise their mean over the features.
         """
         self.network.eval()
         codes, errors = [], []
@@ -241,11 +238,12 @@ class DeepModel:
             for start in range(0, len(spectra), 4096):
                 part = slice(start, start + 4096)
                 features = self.preprocessor.features(spectra[part], None if variance is None else variance[part])
-                tensors = self._tensors(features.inputs, features.targets, features.weights)
-                rec, code, _, output = self._reconstruction(*tensors)
+                rec, code, _, output = self._reconstruction(
+                    self._tensor(features.inputs), self._tensor(features.targets)
+                )
                 place = self._coordinates(code, output)
                 codes.append((place if self._metric is None else place @ self._metric).cpu().numpy())
-                errors.append(rec.cpu().numpy() / self.spec.outputs)
+                errors.append(self._misfit(rec, output, features.targets))
         if not codes:
             width = self.spec.latent if self._axes is None else self._axes.shape[1]
             return np.zeros((0, width), np.float32), np.zeros(0, np.float32)
@@ -281,14 +279,14 @@ class DeepModel:
         return model
 
     def _reconstruction(
-        self, inputs: Tensor, targets: Tensor, weights: Tensor | None, variational: bool = False
+        self, inputs: Tensor, targets: Tensor, variational: bool = False
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         noise = None
         if variational:
             shape = (inputs.shape[0], self.spec.latent)
             noise = torch.randn(shape, generator=self._generator).to(self.device)
         codes, sampled, output = self.network(inputs, noise)
-        return reconstruction_loss(self.spec.likelihood, output, targets, weights), codes.mean, sampled, output
+        return reconstruction_loss(self.spec.likelihood, output, targets), codes.mean, sampled, output
 
     def _coordinates(self, codes: Tensor, output: Tensor) -> Tensor:
         """Where K-means sees the spectra: decoded, on the surveyed axes, or the codes themselves."""
@@ -296,14 +294,16 @@ class DeepModel:
             return codes
         return (self._expected(output) - self._origin) @ self._axes
 
+    def _misfit(self, rec: Tensor, output: Tensor, targets: Float32) -> Float32:
+        if self.spec.likelihood == "multinomial":
+            counts = self._tensor(targets)
+            total = counts.sum(dim=1, keepdim=True).clamp_min(1e-12)
+            return np.asarray(((counts - total * output.exp()).square().sum(dim=1) / total[:, 0]).cpu().numpy())
+        return np.asarray(2 * rec.cpu().numpy() / self.spec.outputs)
+
     def _expected(self, output: Tensor) -> Tensor:
         """The decoder's answer in the metric of the noise: square roots of probabilities for counts."""
         return (0.5 * output).exp() if self.spec.likelihood == "multinomial" else output
-
-    def _tensors(
-        self, inputs: Float32, targets: Float32, weights: Float32 | None
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        return self._tensor(inputs), self._tensor(targets), None if weights is None else self._tensor(weights)
 
     def _tensor(self, array: Float32) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self.device)
