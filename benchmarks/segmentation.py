@@ -1,119 +1,182 @@
-"""Segmentation of the synthetic painting beside K-means and PCA + K-means, in the same run.
+"""Segmentation beside the usual methods, in the same run: synthetic cubes and real ones with labels.
 
-    python benchmarks/segmentation.py [--seeds 3] [--counts 30 100 300] [--size 96] [--out docs/benchmarks.md]
+    python benchmarks/segmentation.py run [--sets ...] [--seeds 5] [--results build/benchmark.jsonl]
+    python benchmarks/segmentation.py table [--results ...] [--out docs/benchmarks.md]
 
-Each seed makes another painting (thickness, photons) and starts every method anew. The baselines are told the true
-number of classes; cubeseg runs once with untouched defaults (it chooses 4 to 12 classes) and once with the true
-number. The Bayes limit assigns each pixel by the true pure spectra and shares: no method that looks at one pixel at a
-time can do better, but for pixels mixed at edges.
+Each seed makes another synthetic cube and starts every method anew. Baselines are told the true number of classes.
+cubeseg runs with untouched defaults and the true number, and once more choosing the number from 2 to 15. Slow methods
+(the published configuration, UMAP + HDBSCAN, the variants of the clustering loss) run for the first seeds only. What
+has been measured stays in the results file, so a run can be cut off and taken up again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import platform
-import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
-from sklearn.metrics import adjusted_rand_score
+from scipy.special import logsumexp
+from sklearn.metrics import adjusted_mutual_info_score, roc_auc_score
 
 import cubeseg
-from cubeseg.config import FitConfig, Ramp
-from cubeseg.samples import Sample, painting
+from baselines import baselines
+from cubeseg.config import FitConfig
+from cubeseg.metrics import score
+from sets import ANOMALIES, REAL, SYNTHETIC, Case, case, there
+from tables import write_tables
 
-Table = np.ndarray
-
-
-def log_max(x: Table) -> Table:
-    """log(1 + x), divided by the spectrum's maximum: the published preprocessing."""
-    logs = np.log1p(x)
-    return logs / np.maximum(logs.max(axis=1, keepdims=True), 1e-9)
+_SLOW_SEEDS, _RANGE_SEEDS = 1, 2
+_LOSS_SETS = ("painting-2-100", "painting-2-300", "galaxy-2", "galaxy-3", *REAL)
 
 
-def hellinger(x: Table) -> Table:
-    """Square root of the normalised spectrum."""
-    return np.sqrt(x / np.maximum(x.sum(axis=1, keepdims=True), 1e-9))
+def bayes(found: Case) -> np.ndarray:
+    """The per-pixel Bayes limit of a painting: true spectra in all their states, true shares, Poisson counts."""
+    assert found.sample is not None
+    x = np.asarray(found.cube.data, np.float32).reshape(found.cube.n_bands, -1).T
+    k, states, bands = found.sample.states.shape
+    flat = found.sample.states.reshape(-1, bands)
+    odds = (x @ np.log(flat + 1e-12).T - flat.sum(axis=1)).reshape(len(x), k, states)
+    shares = np.bincount(found.truth.ravel(), minlength=k + 1)[1:] / found.truth.size
+    return (logsumexp(odds, axis=2) + np.log(shares)).argmax(axis=1).reshape(found.truth.shape) + 1
 
 
-def k_means(x: Table, k: int, seed: int) -> Table:
-    """The baseline: greedy k-means++ seeding, ten restarts."""
-    return KMeans(k, n_init=10, random_state=seed).fit_predict(x)
+def contestants(name: str, found: Case, seed: int) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Name and function of every method; each gives labels (y, x), 0 = none, or several of them by name."""
+    cube, k = found.cube, found.k
+    image = np.moveaxis(np.asarray(cube.data), 0, -1)
+    usable = np.isfinite(image).all(axis=2) & (image != 0).any(axis=2)
+
+    def spread(labels: np.ndarray) -> np.ndarray:
+        full = np.zeros(usable.shape, int)
+        full[usable] = labels + 1 + (labels.min() < 0)
+        return full
+
+    for method, run in baselines(image, usable, k, seed, slow=seed < _SLOW_SEEDS):
+        yield method, lambda run=run: spread(run())
+
+    def deep(**options: Any) -> Any:
+        return cubeseg.segment(cube, FitConfig.from_mapping({"seed": seed, "clusters": k} | options))
+
+    def default() -> dict[str, np.ndarray]:
+        result = deep()
+        alone = np.where(result.labels > 0, result.evidence.argmax(axis=0) + 1, 0)
+        return {"cubeseg, defaults, true number": result.labels, "cubeseg, the same, coherence off": alone}
+
+    yield "cubeseg", default
+    if seed < _RANGE_SEEDS:
+        yield "cubeseg, number from 2:15", lambda: deep(clusters="2:15").labels
+        yield "cubeseg, method pca, true number", lambda: deep(method="pca").labels
+    if seed < _SLOW_SEEDS and name in _LOSS_SETS:
+        yield "cubeseg, preset paper, true number", lambda: deep(preset="paper").labels
+        late = {"low": 0.0, "high": 0.05, "start": 0.4, "end": 0.7}
+        for loss in ("silhouette", "kmeans", "prototypes"):
+            yield f"cubeseg, clustering loss {loss}", lambda c=loss: deep(clustering_loss=c, gamma=late).labels
+        yield (
+            "cubeseg, clustering loss kmeans, constrained",
+            lambda: deep(clustering_loss="kmeans", gamma=late, weighting="constrained").labels,
+        )
+    if name.startswith("painting"):
+        yield "Bayes limit per pixel", lambda: bayes(found)
 
 
-def methods(sample: Sample, seed: int) -> dict[str, Callable[[], Table]]:
-    """All contestants; each returns labels of all pixels."""
-    x = np.asarray(sample.cube.data).reshape(sample.cube.n_bands, -1).T.astype(np.float32)
-    k = len(sample.class_names)
+class Peak:
+    """Largest resident memory above that at the start, in MiB, looked at every 20 ms."""
 
-    def reduced(scaled: Table) -> Table:
-        return PCA(10, random_state=seed).fit_transform(scaled)
+    def __enter__(self) -> Peak:
+        self._stop, self._start = threading.Event(), self._now()
+        self.mib = 0.0
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
 
-    def bayes() -> Table:
-        shapes = sample.spectra / sample.spectra.sum(axis=1, keepdims=True)
-        shares = np.bincount(sample.truth.ravel(), minlength=k + 1)[1:] / sample.truth.size
-        return (x @ np.log(shapes.T) + np.log(shares)).argmax(axis=1)
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
 
-    def deep(**options: object) -> Table:
-        return cubeseg.segment(sample.cube, FitConfig(seed=seed, **options)).labels.ravel()
+    def _watch(self) -> None:
+        while not self._stop.wait(0.02):
+            self.mib = max(self.mib, self._now() - self._start)
 
-    return {
-        "K-means, log/max": lambda: k_means(log_max(x), k, seed),
-        "K-means, Hellinger": lambda: k_means(hellinger(x), k, seed),
-        "PCA + K-means, log/max": lambda: k_means(reduced(log_max(x)), k, seed),
-        "PCA + K-means, Hellinger": lambda: k_means(reduced(hellinger(x)), k, seed),
-        "cubeseg, untouched defaults": deep,
-        "cubeseg, true number of classes": lambda: deep(clusters=(k, k)),
-        "cubeseg, true number, no clustering loss": lambda: deep(clusters=(k, k), gamma=Ramp()),
-        "Bayes limit per pixel": bayes,
-    }
+    @staticmethod
+    def _now() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
 
 
-def main() -> None:
-    """Run everything and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--counts", type=float, nargs="+", default=[30, 100, 300])
-    parser.add_argument("--size", type=int, default=96)
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
-    rows: dict[str, list[str]] = {}
-    for counts in options.counts:
-        scores: dict[str, list[tuple[float, float, int]]] = {}
-        for seed in range(options.seeds):
-            sample = painting(options.size, counts, seed)
-            for name, run in methods(sample, seed).items():
+def measure(name: str, seed: int, done: set[tuple[str, str, int]]) -> Iterator[dict[str, Any]]:
+    """One set and seed: a row per method that has not been measured yet."""
+    found = case(name, seed)
+    for method, run in contestants(name, found, seed):
+        shown = "cubeseg, defaults, true number" if method == "cubeseg" else method
+        if (name, shown, seed) in done:
+            continue
+        try:
+            with Peak() as peak:
                 start = time.perf_counter()
                 labels = run()
                 seconds = time.perf_counter() - start
-                ari = adjusted_rand_score(sample.truth.ravel(), labels)
-                scores.setdefault(name, []).append((ari, seconds, len(np.unique(labels))))
-                print(f"{counts:g} counts, seed {seed}: {name:45} ARI {ari:.3f}  {seconds:.1f} s", file=sys.stderr)
-        for name, found in scores.items():
-            ari, seconds, classes = (np.array(v) for v in zip(*found, strict=True))
-            chosen = f", K {'/'.join(map(str, classes))}" if "untouched" in name else ""
-            cell = f"{ari.mean():.3f} ± {ari.std():.3f} ({seconds.mean():.0f} s{chosen})"
-            rows.setdefault(name, []).append(cell)
-    lines = [
-        f"Painting of {options.size} x {options.size} pixels, 1024 channels, 10 classes; adjusted Rand index, mean ± "
-        f"standard deviation over {options.seeds} seeds (mean seconds). {platform.machine()}, "
-        f"Python {platform.python_version()}, torch {__import__('torch').__version__}.",
-        "",
-        "| method | " + " | ".join(f"{c:g} counts per pixel" for c in options.counts) + " |",
-        "|---|" + "---|" * len(options.counts),
-        *(f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()),
-    ]
-    print("\n".join(lines))
-    if options.out:
-        mark = "<!-- segmentation -->"
-        page = options.out.read_text() if options.out.exists() else f"# Benchmarks\n\n{mark}\n{mark}\n"
-        before, _, rest = page.partition(mark)
-        after = rest.partition(mark)[2]
-        options.out.write_text(f"{before}{mark}\n" + "\n".join(lines) + f"\n{mark}{after}")
+        except Exception as error:
+            yield {"set": name, "method": shown, "seed": seed, "error": f"{type(error).__name__}: {error}"}
+            continue
+        for title, image in (labels if isinstance(labels, dict) else {shown: labels}).items():
+            known = found.truth > 0
+            scores = score(image.astype(np.int32), found.truth.astype(np.int32))
+            ami = adjusted_mutual_info_score(found.truth[known], image[known])
+            row = {"set": name, "method": title, "seed": seed, "k": found.k, "found": len(np.unique(image[image > 0]))}
+            yield row | {
+                "ari": scores["ari"], "ami": float(ami), "accuracy": scores["accuracy"], "miou": scores["miou"],
+                "seconds": seconds, "mib": peak.mib,
+            }  # fmt: skip
+
+
+def anomaly(name: str, seed: int) -> dict[str, Any]:
+    """Do rare objects get a high error, or a class of their own? Areas under the ROC curve, best class's IoU."""
+    found = case(name, seed)
+    result = cubeseg.segment(found.cube, FitConfig(seed=seed))
+    known = result.labels > 0
+    rare = found.truth == 2
+    iou = max(((result.labels == c.id) & rare).sum() / ((result.labels == c.id) | rare).sum() for c in result.classes)
+    return {
+        "set": name, "method": "anomaly", "seed": seed, "pixels": int(rare.sum()), "found": len(result.classes),
+        "auc": float(roc_auc_score(rare[known], result.reconstruction_error[known])), "iou": float(iou),
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Run, or write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("run", "table"))
+    parser.add_argument("--sets", nargs="+", default=[*REAL, *SYNTHETIC, *ANOMALIES])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--results", type=Path, default=Path("build/benchmark.jsonl"))
+    parser.add_argument("--out", type=Path, default=Path("docs/benchmarks.md"))
+    options = parser.parse_args()
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    rows = [json.loads(line) for line in options.results.read_text().splitlines()] if options.results.exists() else []
+    if options.what == "table":
+        write_tables(rows, options.out)
+        return
+    done = {(r["set"], r["method"], r["seed"]) for r in rows}
+    with options.results.open("a") as file:
+        for seed in range(options.seeds):
+            for name in options.sets:
+                if not there(name):
+                    print(f"{name}: not on this machine, left out", flush=True)
+                    continue
+                if name in ANOMALIES:
+                    found = iter([anomaly(name, seed)] if seed < 2 and (name, "anomaly", seed) not in done else [])
+                else:
+                    found = measure(name, seed, done)
+                for row in found:
+                    row["machine"] = f"{platform.machine()}, Python {platform.python_version()}"
+                    file.write(json.dumps(row) + "\n")
+                    file.flush()
+                    print(row, flush=True)
 
 
 if __name__ == "__main__":

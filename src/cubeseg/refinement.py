@@ -3,19 +3,19 @@
 Hard expectation-maximisation finds the nearest optimum, and the likelihood is no good judge between optima: where
 spectra vary inside a class (thickness, light, velocity) it pays to cut the largest class in two and to merge two small
 ones. Whether neighbouring pixels get the same class tells the difference, without labels. The same measure chooses the
-number of classes: each further one has to pay.
+number of classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeseg.clustering import Clustering, assign, kmeans, simplified_silhouette
+from cubeseg.clustering import Clustering, assign, distances, kmeans, simplified_silhouette
 from cubeseg.config import FitConfig
 from cubeseg.likelihood import refine_counts
 from cubeseg.metrics import stability
@@ -30,9 +30,7 @@ __all__ = ["choose_number", "refined"]
 Float32 = NDArray[np.float32]
 Int32 = NDArray[np.int32]
 
-STARTS = 12
-# nats of agreement between neighbours that a further class has to add
-PRICE = 0.05
+STARTS, MOVES = 12, 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,17 +74,29 @@ def refined(
         centroids = clustering.centroids if start == 0 else kmeans(codes, k, config.seed + start, restarts=1)
 
         def part(_: float, start: int = start) -> float:
-            return start / STARTS
+            return start / (STARTS + MOVES)
 
-        tried = yield from passing(work.attempt(replace(clustering, centroids=centroids), rounds=30), part)
+        tried = yield from passing(work.attempt(assign(codes, centroids, 1.0)[0], k), part)
         # another start must be better than the first by more than chance
         chance = 0.5 / np.sqrt(max(len(sample.paired), 1))
         if best is None or tried.score > best.score:
             best = replace(tried, score=tried.score + (chance if start == 0 else 0.0))
     assert best is not None
+    moves = work.moves(best, config.seed)
+    for move in range(MOVES):
+        labels = next(moves, None)
+        if labels is None:
+            break
+
+        def moved(_: float, move: int = move) -> float:
+            return (STARTS + move) / (STARTS + MOVES)
+
+        tried = yield from passing(work.attempt(labels, k), moved)
+        if tried.score > best.score:
+            best, moves = tried, work.moves(tried, config.seed)
     if best.metric is not None:
         model.stretch(best.metric)
-    return best.clustering
+    return replace(best.clustering, scores=clustering.scores)
 
 
 def choose_number(
@@ -94,7 +104,8 @@ def choose_number(
 ) -> Generator[float, None, tuple[int, dict[str, dict[int, float]]]]:
     """Choose the number of classes by what neighbours agree on.
 
-    For every number a few starts are refined shortly. The largest agreement less a price per class wins.
+    For every number a few starts are refined shortly; the largest agreement wins. It falls by itself where classes
+    become too small or too alike for neighbours to share them.
 
     Yields
     ------
@@ -105,16 +116,15 @@ def choose_number(
     -------
     best : int
     criteria : dict of str to dict of int to float
-        For every number: "score", the deciding one; "agreement" (nats); "silhouette" (simplified, of K-means);
-        "stability" (mean adjusted Rand index between the starts); "bic" (per pixel, larger is better).
+        For every number: "score", the agreement, which decides; "silhouette" (simplified, of K-means); "stability" (mean adjusted Rand index between the starts); "bic" (per pixel, larger is better).
     """
     work = _Refiner(codes, sample, model)
-    found: dict[str, dict[int, float]] = {n: {} for n in ("score", "agreement", "silhouette", "stability", "bic")}
+    found: dict[str, dict[int, float]] = {n: {} for n in ("score", "silhouette", "stability", "bic")}
     n, d = codes.shape
     for done, k in enumerate(candidates):
         if k == 1:
             for name in found:
-                found[name][1] = 0.0 if name != "score" else -PRICE
+                found[name][1] = 0.0
             continue
         attempts = []
         for start in range(starts):
@@ -125,12 +135,11 @@ def choose_number(
             def part(_: float, done: float = done + start / starts) -> float:
                 return done / len(candidates)
 
-            clustering = Clustering(centroids, 1.0, {})
-            attempts.append((yield from passing(work.attempt(clustering, rounds=6), part)))
+            labels = assign(codes, centroids, 1.0)[0]
+            attempts.append((yield from passing(work.attempt(labels, k, rounds=6), part)))
         best = max(attempts, key=lambda a: a.score)
         free = k * (sample.preprocessor.n_bins if work.counts else d) + k - 1
-        found["agreement"][k] = best.score
-        found["score"][k] = best.score - PRICE * k
+        found["score"][k] = best.score
         found["stability"][k] = stability([a.labels for a in attempts])
         found["bic"][k] = best.likelihood - 0.5 * free * float(np.log(n)) / n
     scores = found["score"]
@@ -147,25 +156,48 @@ class _Refiner:
         if not self.counts:
             self.beside = model.encode(sample.neighbours, sample.neighbour_variance)[0]
 
-    def attempt(self, start: Clustering, rounds: int) -> Generator[float, None, _Attempt]:
-        k, sample = len(start.centroids), self.sample
-        context, metric = sample.grid.context, None
+    def attempt(self, labels: Int32, k: int, rounds: int = 30) -> Generator[float, None, _Attempt]:
+        """Refine from labels 0..k-1 of the sample."""
+        sample, codes = self.sample, self.codes
+        context, metric, volume = sample.grid.context, None, 0.0
+        centroids = _means(codes, labels, k)
         if self.counts:
-            labels = assign(self.codes, start.centroids, 1.0)[0]
             profiles = yield from refine_counts(sample.spectra, labels, k, context, rounds)
-            made = replace(start, profiles=profiles)
-            evidence = made.evidence(self.codes, sample.spectra)
+            made = Clustering(centroids, 1.0, {}, profiles)
+            evidence = made.evidence(codes, sample.spectra)
             others = made.evidence(self.beside, sample.neighbours)
-            volume = 0.0
         else:
-            metric, centroids = yield from shared_metric(self.codes, start.centroids, context, rounds)
-            made = replace(start, centroids=centroids, spread=1.0)
-            evidence = made.evidence(self.codes @ metric, sample.spectra[:0])
+            metric, centroids = yield from shared_metric(codes, centroids, context, rounds)
+            made = Clustering(centroids, 1.0, {})
+            evidence = made.evidence(codes @ metric, sample.spectra[:0])
             others = made.evidence(self.beside @ metric, sample.spectra[:0])
             volume = float(np.linalg.slogdet(metric)[1])
-        labels = evidence.argmax(axis=1).astype(np.int32)
-        score = agreement(labels[sample.paired], others.argmax(axis=1).astype(np.int32), k)
-        return _Attempt(made, score, labels, volume + _mean_log_sum(evidence), metric)
+        found = evidence.argmax(axis=1).astype(np.int32)
+        score = agreement(found[sample.paired], others.argmax(axis=1).astype(np.int32), k)
+        return _Attempt(made, score, found, volume + _mean_log_sum(evidence), metric)
+
+    def moves(self, best: _Attempt, seed: int) -> Iterator[Int32]:
+        """Other labels to start from: two alike classes made one, and a wide class cut in two."""
+        codes, labels, k = self.codes, best.labels, len(best.clustering.centroids)
+        centres = _means(codes, labels, k)
+        scatter = np.bincount(labels, ((codes - centres[labels]) ** 2).sum(axis=1), minlength=k)
+        apart = distances(centres, centres)
+        pairs = sorted((float(apart[a, b]), a, b) for a in range(k) for b in range(a))
+        for wide in np.argsort(-scatter)[:4]:
+            members = np.flatnonzero(labels == wide)
+            if len(members) < 8:
+                continue
+            halves = assign(codes[members], kmeans(codes[members], 2, seed, restarts=3), 1.0)[0]
+            for _, a, b in pairs[:4]:
+                if wide in (a, b):
+                    continue
+                moved = np.where(labels == a, b, labels).astype(np.int32)
+                moved[members[halves == 1]] = a
+                yield moved
+
+
+def _means(codes: Float32, labels: Int32, k: int) -> Float32:
+    return np.stack([codes[labels == c].mean(axis=0) if (labels == c).any() else codes[0] for c in range(k)])
 
 
 def _mean_log_sum(evidence: Float32) -> float:

@@ -21,18 +21,27 @@ _STRIP = 64  # rows
 
 
 def agreement(first: NDArray[np.int32], second: NDArray[np.int32], k: int) -> float:
-    """Mutual information, in nats, of the labels 0..k-1 of pairs of neighbouring pixels, shape (m,) each.
+    """How well neighbouring pixels agree on their classes: a score of a clustering that needs no labels.
 
     Neighbours mostly show the same material with other noise and other light. Classes that follow the material agree
-    between neighbours; classes that follow noise do not. So this scores a clustering without labels; it rewards
-    agreement, and many classes of comparable size over one for everything.
+    between neighbours; classes that follow noise do not. The score is the mutual information of the labels of
+    neighbours (nats; it rewards many classes of comparable size that agree) times the mean over classes of the
+    probability that the neighbour of a member is a member (where a small class counts as much as a large one, so
+    cutting a large class in two ragged parts does not pay for merging two small ones).
+
+    Parameters
+    ----------
+    first, second : arrays of int, shape (m,)
+        Labels 0..k-1 of pairs of neighbouring pixels.
+    k : int
     """
     table = np.zeros((k, k))
     np.add.at(table, (first, second), 1.0)
     table = (table + table.T) / max(2 * len(first), 1)
     margin = table.sum(axis=1)
     seen = table > 0
-    return float((table[seen] * np.log(table[seen] / np.outer(margin, margin)[seen])).sum())
+    information = float((table[seen] * np.log(table[seen] / np.outer(margin, margin)[seen])).sum())
+    return information * float((np.diag(table) / np.maximum(margin, 1e-12)).mean())
 
 
 @dataclass(frozen=True, eq=False)
