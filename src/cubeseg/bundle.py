@@ -20,7 +20,7 @@ from cubeseg.errors import CubeSegError, DataError
 from cubeseg.files import written
 from cubeseg.models import model_class
 from cubeseg.preprocess import Preprocessor
-from cubeseg.segmentation import ClassInfo, Segmentation
+from cubeseg.segmentation import ClassInfo, Merge, Segmentation
 from cubeseg.statistics import ClassSpectra
 
 __all__ = ["FORMAT", "VERSION", "is_result", "load", "save"]
@@ -67,6 +67,9 @@ def save(result: Segmentation, path: str | Path) -> None:
         for name in ("n", "total", "squares", "finite"):
             spectra.create_dataset(name, data=getattr(result.spectra, name), compression="gzip", compression_opts=1)
         file["centroids"] = result.centroids
+        file["lineage"] = result.lineage
+        if result.painted is not None:
+            file.create_dataset("painted", data=result.painted, compression="gzip", compression_opts=1)
         if result.profiles is not None:
             file["profiles"] = result.profiles
         record = {
@@ -76,6 +79,7 @@ def save(result: Segmentation, path: str | Path) -> None:
             "criteria": {name: {str(k): v for k, v in found.items()} for name, found in result.criteria.items()},
             "spread": result.spread,
             "coherence": result.coherence,
+            "tree": [asdict(m) for m in result.tree],
             "spatial": asdict(result.spatial),
             "source": asdict(result.source),
             "unit": result.unit,
@@ -146,6 +150,9 @@ def _load(file: Any) -> Segmentation:
         spread=float(record["spread"]),
         evidence=file["evidence"][()].astype(np.float16),
         coherence=float(record["coherence"]),
+        lineage=file["lineage"][()].astype(np.int32),
+        tree=[Merge(**m) for m in record["tree"]],
+        painted=file["painted"][()].astype(bool) if "painted" in file else None,
         profiles=file["profiles"][()] if "profiles" in file else None,
         history=record["history"],
         criteria={name: {int(k): float(v) for k, v in found.items()} for name, found in record["criteria"].items()},

@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     info.set_defaults(run=_info)
 
     segment = commands.add_parser("segment", help="cluster a cube into a result file")
-    segment.add_argument("cube")
+    segment.add_argument("cube", help="a cube; or a result, to merge its classes down to --clusters N")
     segment.add_argument("-o", "--output", required=True, metavar="RESULT.h5")
     segment.add_argument("--method", help="deep (default), pca; global and unmix are to come")
     segment.add_argument("--clusters", help="a number (8), or a range from which it is chosen (4:12)")
@@ -147,6 +147,7 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _segment(options: argparse.Namespace) -> None:
+    from cubeseg.bundle import is_result
     from cubeseg.config import FitConfig
     from cubeseg.io import open_cube
     from cubeseg.training import fit
@@ -162,6 +163,9 @@ def _segment(options: argparse.Namespace) -> None:
     output = Path(options.output)
     if not output.parent.is_dir():
         raise DataError(f"{output}: the folder {output.parent} does not exist; make it first")
+    if is_result(options.cube):
+        _coarsen(options, config.clusters, output)
+        return
     cube = open_cube(options.cube, dataset=options.dataset, spectral_axis=options.spectral_axis)
     if output.exists() and output.samefile(cube.source.path):
         raise DataError(f"{output}: is the cube itself; give the result another name")
@@ -180,6 +184,20 @@ def _segment(options: argparse.Namespace) -> None:
     result.save(output)
     for note in result.notes:
         print(f"cubeseg: note: {note}", file=sys.stderr)
+    print(f"{output}: {len(result.classes)} classes, {int((result.labels > 0).sum())} pixels")
+
+
+def _coarsen(options: argparse.Namespace, clusters: tuple[int, int], output: Path) -> None:
+    """Fewer classes from a result file, along its merge tree."""
+    from cubeseg.bundle import load
+    from cubeseg.hierarchy import coarser
+
+    if options.clusters is None or clusters[0] != clusters[1]:
+        raise ConfigError(f"{options.cube}: is a result; say with --clusters N how many of its classes to keep")
+    if output.exists() and output.samefile(options.cube):
+        raise DataError(f"{output}: is the result itself; give the new one another name")
+    result = coarser(load(options.cube), clusters[0])
+    result.save(output)
     print(f"{output}: {len(result.classes)} classes, {int((result.labels > 0).sum())} pixels")
 
 

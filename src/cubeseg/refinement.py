@@ -116,7 +116,8 @@ def choose_number(
     -------
     best : int
     criteria : dict of str to dict of int to float
-        For every number: "score", the agreement, which decides; "silhouette" (simplified, of K-means); "stability" (mean adjusted Rand index between the starts); "bic" (per pixel, larger is better).
+        For every number: "score", the agreement, which decides; "silhouette" (simplified, of K-means); "stability"
+        (mean adjusted Rand index between the starts); "bic" (per pixel, larger is better).
     """
     work = _Refiner(codes, sample, model)
     found: dict[str, dict[int, float]] = {n: {} for n in ("score", "silhouette", "stability", "bic")}

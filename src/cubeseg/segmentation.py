@@ -17,7 +17,7 @@ from cubeseg.cube import Cube, Source, Spatial
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.statistics import ClassSpectra
 
-__all__ = ["ClassInfo", "Segmentation", "class_colour"]
+__all__ = ["ClassInfo", "Merge", "Segmentation", "class_colour"]
 
 Int32 = NDArray[np.int32]
 Float32 = NDArray[np.float32]
@@ -67,6 +67,15 @@ class ClassInfo:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Merge:
+    """A step of the merge tree: class `gone` becomes part of `kept`; `height` is how unlike they are."""
+
+    kept: int
+    gone: int
+    height: float
+
+
 @dataclass(eq=False)
 class Segmentation:
     """Labels of a cube and all that belongs to them.
@@ -90,6 +99,12 @@ class Segmentation:
         Log-likelihoods of the classes relative to the best one, as first clustered; empty where there are none.
     coherence : float
         Strength of the spatial coherence that made the labels.
+    lineage : array of int32, shape (K,)
+        The class that each cluster of `evidence`, `centroids` and `profiles` belongs to by now.
+    tree : list of Merge
+        Which classes to merge for fewer ones, the most alike first.
+    painted : array of bool, shape (y, x), optional
+        Pixels whose label people chose.
     config : FitConfig
     model : object, optional
         The trained model (``encode``, ``arrays``, ``settings``, ``preprocessor``).
@@ -124,6 +139,9 @@ class Segmentation:
     model: Any = None
     evidence: NDArray[np.float16] = field(default_factory=lambda: np.zeros((0, 0, 0), np.float16))
     coherence: float = 0.0
+    lineage: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
+    tree: list[Merge] = field(default_factory=list)
+    painted: NDArray[np.bool_] | None = None
     centroids: Float32 = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     spread: float = 1.0
     profiles: Float32 | None = None
@@ -216,6 +234,9 @@ class Segmentation:
             self.spectra.move(spectra, old, new)
         self.labels[rows, columns] = new
         self.confidence[rows, columns] = 1.0
+        if self.painted is None:
+            self.painted = np.zeros(self.labels.shape, bool)
+        self.painted[rows, columns] = True
         self.log.append({"operation": "paint", "pixels": int(new.size), "labels": np.unique(new).tolist()})
 
     def add_class(self, class_id: int, name: str = "", colour: str = "") -> ClassInfo:
@@ -233,6 +254,7 @@ class Segmentation:
             classes=list(self.classes),
             spectra=self.spectra.copy(),
             confidence=self.confidence.copy(),
+            painted=None if self.painted is None else self.painted.copy(),
             log=list(self.log),
         )
 

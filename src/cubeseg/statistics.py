@@ -72,6 +72,14 @@ class ClassSpectra:
             self.finite = np.pad(self.finite, ((0, extra), (0, 0)))
             self.n_labels = n_labels
 
+    def merged(self, target: NDArray[np.integer]) -> ClassSpectra:
+        """Sums with label i counted as ``target[i]``."""
+        made = ClassSpectra(self.n_bands, self.n_labels)
+        for label, to in enumerate(target[: len(self.n)]):
+            for name in ("n", "total", "squares", "finite"):
+                getattr(made, name)[to] += getattr(self, name)[label]
+        return made
+
     def copy(self) -> ClassSpectra:
         """An independent copy."""
         other = ClassSpectra(self.n_bands, self.n_labels)

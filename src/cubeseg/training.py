@@ -13,6 +13,7 @@ from cubeseg.clustering import Clustering, align, iterative_kmeans
 from cubeseg.config import FitConfig
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, CubeSegError, JobError
+from cubeseg.hierarchy import merge_tree
 from cubeseg.models import Model, model_class
 from cubeseg.refinement import choose_number, refined
 from cubeseg.sampling import Sample, draw_sample
@@ -332,6 +333,8 @@ def _label(
         part = share + (1 - share) * done
         yield FitEvent("label", _at("label", part), f"Summing up the classes: {part:.0%}")
     spectra.n[0] = int((labels == 0).sum())
+    centres = np.stack([latent[labels == c].mean(axis=0) if (labels == c).any() else clustering.centroids[c - 1]
+                        for c in range(1, k + 1)])  # fmt: skip
     return Segmentation(
         labels=labels,
         classes=classes_from(range(1, k + 1)),
@@ -342,6 +345,8 @@ def _label(
         latent=latent,
         evidence=evidence,
         coherence=strength,
+        lineage=np.arange(1, k + 1, dtype=np.int32),
+        tree=merge_tree(centres),
         config=config,
         model=model,
         centroids=clustering.centroids,
