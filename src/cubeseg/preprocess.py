@@ -18,10 +18,11 @@ Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 
 
-# what may be tried for each kind of data; the first is kept unless another one is clearly better
+# what is tried for each kind of data; the first is kept unless another one is clearly better. The brightness of a
+# reflectance spectrum is not: uneven light makes classes that neighbours agree on perfectly
 SCALINGS: dict[str, tuple[Scaling, ...]] = {
     "counts": ("hellinger",),
-    "shape": ("shape", "shape+brightness", "whitened"),
+    "shape": ("shape", "whitened"),
     "signal": ("signal", "signal+brightness"),
 }
 
@@ -111,8 +112,9 @@ class Preprocessor:
         made = replace(self, scaling=scaling)
         if self.kind == "signal":
             sigma = np.sqrt(variance) if variance is not None else self.band_noise
-            with np.errstate(divide="ignore", invalid="ignore"):
-                made = replace(made, ceiling=np.nanquantile(spectra / sigma, 0.99, axis=0).astype(np.float32))
+            # a variance of zero says that the value is none
+            ratio = np.where(sigma > 0, spectra / np.where(sigma > 0, sigma, 1), 0)
+            made = replace(made, ceiling=np.quantile(ratio, 0.99, axis=0).astype(np.float32))
         raw, brightness = made._raw(spectra, variance)
         centre = raw.mean(axis=0)
         made = replace(made, centre=centre, brightness=(float(brightness.mean()), float(brightness.std()) or 1.0))

@@ -14,10 +14,19 @@ from cubeseg.cube import Cube, Spatial
 from cubeseg.probe import Probe, probe
 from cubeseg.segmentation import Segmentation
 
-__all__ = ["cube_layer", "cube_of", "result_of", "role", "segmentation_layer", "show_classes", "truth_layer"]
+__all__ = [
+    "cube_layer",
+    "cube_of",
+    "map_layers",
+    "result_of",
+    "role",
+    "segmentation_layer",
+    "show_classes",
+    "truth_layer",
+]
 
 KEY = "cubeseg"
-Role = Literal["cube", "labels", "preview", "truth"]
+Role = Literal["cube", "labels", "preview", "truth", "confidence", "error"]
 
 _PINT = {"Angstrom": "angstrom", "": "pixel", "pixel": "pixel", "deg": "degree"}
 
@@ -87,6 +96,30 @@ def truth_layer(labels: Any, spatial: Spatial, names: tuple[str, ...]) -> tuple[
     data, keywords, kind = segmentation_layer(labels, spatial, "truth", kind="truth")
     table = pd.DataFrame({"index": range(len(names) + 1), "class": ["not labelled", *names]})
     return data, keywords | {"visible": False, "features": table}, kind
+
+
+def map_layers(result: Segmentation, name: str) -> list[tuple[Any, dict[str, Any], str]]:
+    """Layer data tuples of what the model thinks of every pixel, hidden at first: confidence, unexplained residuals."""
+    pixel, pixel_unit = _pixel(result.spatial)
+    made: list[tuple[Any, dict[str, Any], str]] = []
+    for kind, values, title, colours in (
+        ("confidence", result.confidence, "confidence", "viridis"),
+        ("error", result.reconstruction_error, "unexplained (1 = noise)", "inferno"),
+    ):
+        finite = values[np.isfinite(values)]
+        top = 1.0 if kind == "confidence" else max(float(np.quantile(finite, 0.999)) if finite.size else 1.0, 2.0)
+        keywords = {
+            "name": f"{name} {title}",
+            "metadata": {KEY: {"role": kind}},
+            "axis_labels": ("y", "x"),
+            "units": (pixel_unit, pixel_unit),
+            "scale": pixel,
+            "colormap": colours,
+            "contrast_limits": (0.0, top),
+            "visible": False,
+        }
+        made.append((values, keywords, "image"))
+    return made
 
 
 def show_classes(layer: Labels, result: Segmentation) -> None:

@@ -11,7 +11,7 @@ from napari.utils.notifications import show_error
 from cubeseg.bundle import is_result, load
 from cubeseg.errors import CubeSegError
 from cubeseg.io import ChoiceNeeded, open_cube
-from napari_cubeseg.layers import cube_layer, segmentation_layer
+from napari_cubeseg.layers import cube_layer, map_layers, segmentation_layer
 
 __all__ = ["get_reader", "read"]
 
@@ -67,6 +67,7 @@ def _result_layers(path: str) -> list[LayerData]:
                 layers.append(cube_layer(cube))
         except CubeSegError:
             pass  # the result stands on its own; the cube is a convenience
+    layers.extend(map_layers(result, Path(path).stem))
     layers.append(segmentation_layer(result.labels.copy(), result.spatial, f"{Path(path).stem}", result))
     return layers
 

@@ -98,6 +98,10 @@ class Run:
         # switching editable off and on also clears the undo history of the previews
         layer.editable = False
         layer.editable = True
+        layers = self._viewer.layers
+        for map_layer in our.map_layers(result, self._cube.source.name):
+            layers.insert(layers.index(layer), Layer.create(*map_layer))
+        layers.selection.active = layer
         return layer
 
     def _take_back(self) -> None:

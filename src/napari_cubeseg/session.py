@@ -21,6 +21,7 @@ from cubeseg.errors import CubeSegError
 from cubeseg.io import ChoiceNeeded
 from cubeseg.segmentation import Segmentation
 from napari_cubeseg import layers as our
+from napari_cubeseg.adjust import Adjustments
 from napari_cubeseg.clicks import ClickWatcher
 from napari_cubeseg.corrections import Corrections
 from napari_cubeseg.jobs import Control, Runner, run_now
@@ -84,6 +85,7 @@ class Session:
         self._run: Run | None = None
         self._look: Control | None = None
         self._corrections: Corrections | None = None
+        self.adjustments: Adjustments | None = None
         self._clicks = ClickWatcher(viewer, self._clicked)
         viewer.layers.events.inserted.connect(self._inserted)
         viewer.layers.events.removed.connect(self._removed)
@@ -348,12 +350,29 @@ class Session:
             return
         if self._corrections is not None:
             self._corrections.stop()
-        self.labels_layer, self._corrections = layer, None
+        if self.adjustments is not None:
+            self.adjustments.stop()
+        self.labels_layer, self._corrections, self.adjustments = layer, None, None
         result = self.result
         if layer is not None and result is not None:
-            self._corrections = Corrections(layer, result, self._cube_for(result), self.runner, self._corrected)
+            cube = self._cube_for(result)
+            self._corrections = Corrections(layer, result, cube, self.runner, self._corrected)
+            self.adjustments = Adjustments(layer, cube, self.runner, self._adjusted)
         self.selected = ()
         self.result_changed.emit()
+        self.classes_changed.emit()
+        self.selection_changed.emit()
+
+    def _adjusted(self) -> None:
+        """The active layer holds another segmentation of the same cube."""
+        layer, result = self.labels_layer, self.result
+        if layer is None or result is None:
+            return
+        if self._corrections is not None:
+            self._corrections.stop()
+        our.show_classes(layer, result)
+        self._corrections = Corrections(layer, result, self._cube_for(result), self.runner, self._corrected)
+        self.selected = ()
         self.classes_changed.emit()
         self.selection_changed.emit()
 

@@ -22,7 +22,7 @@ def run(capsys, *arguments):
 
 def test_the_whole_line(tmp_path, capsys):
     cube, result = tmp_path / "p.h5", tmp_path / "r.h5"
-    assert run(capsys, "sample", "painting", "-o", cube, "--size", 40, "--counts", 500)[0] == 0
+    assert run(capsys, "sample", "painting", "-o", cube, "--size", 40, "--tier", 1)[0] == 0
     code, out, _ = run(capsys, "info", cube, "--json")
     facts = json.loads(out)
     assert code == 0
@@ -30,7 +30,7 @@ def test_the_whole_line(tmp_path, capsys):
     assert (facts["dtype"], facts["unit"], facts["noise"], facts["masked_pixels"]) == ("uint16", "keV", "poisson", 0)
     assert facts["spectral_axis"]["kind"] == "energy"
     assert "Energy 0.5 to 38.5 keV" in run(capsys, "info", cube)[1]
-    code, out, err = run(capsys, "segment", cube, "-o", result, "--clusters", 10, "--epochs", 3, "--seed", 1)
+    code, out, err = run(capsys, "segment", cube, "-o", result, "--clusters", 5, "--epochs", 3, "--seed", 1)
     assert (code, err) == (0, "")
     code, out, _ = run(capsys, "score", result, tmp_path / "p.truth.npy", "--json")
     scores = json.loads(out)
@@ -39,6 +39,18 @@ def test_the_whole_line(tmp_path, capsys):
     code, out, _ = run(capsys, "export", result, "-o", tmp_path / "out", "--format", "tiff,png,csv,hdf5")
     assert len(out.split()) == 4
     assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+def test_a_result_gives_fewer_classes_without_training(tmp_path, capsys, painting_file):
+    fine, coarse = tmp_path / "r.h5", tmp_path / "c.h5"
+    assert run(capsys, "segment", painting_file, "-o", fine, "--method", "pca", "--clusters", 6)[0] == 0
+    assert run(capsys, "segment", fine, "-o", coarse, "--clusters", 3)[1].startswith(f"{coarse}: 3 classes")
+    code, _, err = run(capsys, "segment", fine, "-o", tmp_path / "d.h5")
+    assert code == 2
+    assert "--clusters N" in err
+    code, _, err = run(capsys, "segment", fine, "-o", tmp_path / "d.h5", "--clusters", 9)
+    assert code == 2
+    assert "cannot be had by merging 6" in err
 
 
 def test_configuration_file(tmp_path, capsys, painting_file):
@@ -60,7 +72,9 @@ def test_configuration_file(tmp_path, capsys, painting_file):
         (["segment", "CUBE", "-o", "r.h5", "--clusters", "9:4"], "reversed"),
         (["segment", "CUBE", "-o", "r.h5", "--clusters", "x"], "neither a number"),
         (["segment", "CUBE", "-o", "r.h5", "--method", "global"], "not built yet"),
-        (["segment", "CUBE", "-o", "r.h5", "--coherence", "0.5"], "not built yet"),
+        (["segment", "CUBE", "-o", "r.h5", "--coherence", "much"], "neither a number nor auto"),
+        (["segment", "CUBE", "-o", "r.h5", "--coherence", "-1"], "between 0"),
+        (["segment", "CUBE", "-o", "r.h5", "--preset", "best"], "not one of"),
         (["segment", "CUBE", "-o", "r.h5", "--scheduler", "tcp://x"], "not built yet"),
         (["segment", "CUBE", "-o", "r.h5", "--device", "tpu"], "not one of"),
         (["segment", "CUBE", "-o", "r.h5", "--dataset", "nope"], "no cube named 'nope'"),

@@ -39,6 +39,37 @@ def test_painting_lines_are_where_they_belong(name, energy):
     assert spectrum[near].max() > 3 * np.median(spectrum)
 
 
+@pytest.mark.parametrize("tier", [1, 2, 3])
+def test_tiers(tier):
+    field, picture = galaxy(32, tier=tier), painting(32, tier=tier)
+    assert len(field.class_names) == (6 if tier == 1 else 7)
+    assert len(picture.class_names) == (5 if tier == 1 else 10)
+    assert picture.states.shape[:2] == (len(picture.class_names), 5)
+    assert (picture.truth == 10).mean() < 0.03
+
+
+def test_twins_have_the_same_lines_and_other_amounts():
+    sample = painting(24, tier=3)
+    energies = sample.cube.axis.values
+    azurite, verdigris = (sample.spectra[next(i for i, n in enumerate(sample.class_names) if w in n)]
+                          for w in ("azurite", "verdigris"))  # fmt: skip
+    for spectrum in (azurite, verdigris):
+        assert abs(energies[spectrum.argmax()] - 8.04) < 0.1
+    assert not np.allclose(azurite / azurite.sum(), verdigris / verdigris.sum(), atol=1e-3)
+
+
+def test_thick_paint_hides_the_ground():
+    from cubeseg.samples.fluorescence import Layer, detected, emitted
+
+    axis = np.linspace(0.5, 38.5, 1024)
+    ground = Layer((("CaCO3", 1.0),), 0.02)
+    calcium = []
+    for mass in (0.002, 0.02):
+        spectrum = detected(axis, *emitted((Layer((("Pb3C2O8H2", 0.8), ("C57H98O6", 0.2)), mass), ground)))
+        calcium.append(spectrum[np.abs(axis - 3.69) < 0.1].sum() / spectrum[np.abs(axis - 10.55) < 0.2].sum())
+    assert calcium[1] < 0.2 * calcium[0]
+
+
 def test_counts_scatter_as_poisson():
     flat = painting(96, counts=3000)
     robe = (flat.abundances[3] > 0.999) & (np.indices((96, 96))[0] > 70)
@@ -52,9 +83,13 @@ def test_counts_scatter_as_poisson():
 
 def test_galaxy_noise_agrees_with_its_variance():
     sample = galaxy(32, counts=200)
-    sky = sample.truth == 6
+    sky = sample.truth == 7
     z = sample.cube.data[:, sky] / np.sqrt(sample.cube.noise.variance[:, sky])
-    assert 0.8 < float(np.std(z)) < 1.5
+    low, high = np.quantile(z, (0.16, 0.84))
+    assert 0.8 < (high - low) / 2 < 1.3
+    beside = np.corrcoef(z[100:200].ravel(), z[101:201].ravel())[0, 1]
+    assert 0.1 < beside < 0.5
+    assert 2e-5 < (z > 20).mean() < 2e-4
     assert np.isnan(sample.cube.data[:, 0, 0]).all()
     assert sample.truth[0, 0] == 0
 
@@ -78,7 +113,9 @@ def test_seeds_differ_and_repeat():
     assert not np.array_equal(painting(32, seed=1).cube.data, painting(32, seed=2).cube.data)
 
 
-@pytest.mark.parametrize("bad", [{"size": 4}, {"size": 10**6}, {"counts": 0}, {"counts": -3}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "bad", [{"tier": 4}, {"size": 4}, {"size": 10**6}, {"counts": 0}, {"counts": -3}, {"seed": -1}]
+)
 def test_senseless_requests(tmp_path, bad):
     with pytest.raises(ConfigError):
         write_sample("painting", tmp_path / "p.h5", **bad)

@@ -10,7 +10,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from cubeseg import FitConfig, fit, segment
 from cubeseg.axis import SpectralAxis
-from cubeseg.cube import Cube
+from cubeseg.config import Ramp
+from cubeseg.cube import Cube, Noise
 from cubeseg.errors import ConfigError, DataError, JobError
 from tests.cubeseg.cubes import counts_cube, reflectance_cube, variance_cube
 
@@ -75,7 +76,7 @@ def test_events_tell_the_story_in_order():
     assert all(a <= b + 1e-9 for a, b in pairwise(done))
     assert done[-1] == pytest.approx(1)
     losses = [e.losses["total"] for e in events if e.losses]
-    assert len(losses) == 8
+    assert len(losses) == len(result.history) <= 8
     assert losses[-1] < losses[0]
     previews = [e.labels for e in events if e.labels is not None]
     assert previews
@@ -151,6 +152,77 @@ def test_a_loss_that_explodes_names_the_epoch():
     cube, _ = reflectance_cube()
     with pytest.raises(JobError, match="epoch"):
         segment(cube, FitConfig(learning_rate=1e30, **QUICK))
+
+
+def test_a_loss_that_explodes_late_keeps_the_last_good_model(monkeypatch):
+    from cubeseg.models.deep import DeepModel
+
+    whole = DeepModel.loss
+
+    def breaking(self, spectra, variance, progress):
+        terms = whole(self, spectra, variance, progress)
+        return terms | {"total": terms["total"] * (float("nan") if progress > 0.6 else 1.0)}
+
+    monkeypatch.setattr(DeepModel, "loss", breaking)
+    cube, truth = counts_cube()
+    result = segment(cube, FitConfig(clusters=(4, 4), settled=1.0, **QUICK))
+    assert adjusted_rand_score(truth.ravel(), result.labels.ravel()) > 0.9
+    assert len(result.history) == 4
+    assert "epoch 5" in result.notes[0]
+    assert "the model of epoch 4 was kept" in result.notes[0]
+
+
+def test_training_ends_early_when_the_labels_have_settled():
+    cube, _ = counts_cube(2000)
+    short = segment(cube, FitConfig(clusters=(4, 4), epochs=40, batch=64))
+    whole = segment(cube, FitConfig(clusters=(4, 4), epochs=40, batch=64, settled=1.0))
+    assert len(short.history) < len(whole.history) == 40
+
+
+@pytest.mark.parametrize("loss", ["silhouette", "kmeans", "prototypes"])
+def test_all_clustering_losses_train(loss):
+    cube, truth = counts_cube()
+    config = FitConfig(clusters=(4, 4), clustering_loss=loss, gamma=Ramp(0.05, 0.05), **QUICK)
+    result = segment(cube, config)
+    assert adjusted_rand_score(truth.ravel(), result.labels.ravel()) > 0.9
+    assert "clustering" in result.history[-1]
+
+
+def test_the_published_configuration_runs():
+    cube, _ = counts_cube(2000)
+    result = segment(cube, FitConfig.from_mapping({"preset": "paper", "clusters": 4, "epochs": 6}))
+    assert result.coherence == 0
+    assert result.profiles is None
+    assert result.model.preprocessor.scaling == "log-max"
+    assert np.abs(result.latent).max() <= 1
+
+
+def test_fewer_pixels_than_a_batch_and_two_bands():
+    data = np.random.default_rng(0).random((2, 5, 5), np.float32) + np.repeat([[[0.0]], [[3.0]]], 5, 1)
+    data[:, :, 3:] = data[::-1, :, 3:]
+    result = segment(cube_of(data.astype(np.float32)), FitConfig(clusters=(2, 2), epochs=4))
+    assert set(np.unique(result.labels)) == {1, 2}
+
+
+def test_a_variance_of_zero_is_no_crash():
+    cube, _ = variance_cube()
+    variance = np.array(cube.noise.variance)
+    variance[5] = 0
+    variance[:, 3, 4] = 0
+    result = segment(Cube(cube.data, cube.axis, Noise("gaussian", variance)), FitConfig(clusters=(4, 4), **QUICK))
+    assert (result.labels[4:] > 0).all()
+
+
+def test_confidence_is_low_between_classes_and_error_high_for_strangers():
+    cube, truth = counts_cube()
+    data = np.array(cube.data)
+    data[:, 20, 20] = 0
+    data[60, 20, 20] = 300
+    result = segment(Cube(data, cube.axis, unit="counts"), FitConfig(clusters=(4, 4), **QUICK))
+    assert result.reconstruction_error[20, 20] == result.reconstruction_error.max()
+    assert 0.5 < np.median(result.reconstruction_error) < 2
+    assert result.confidence.min() >= 0.25 - 1e-6
+    assert truth.shape == result.confidence.shape
 
 
 def test_reading_errors_while_it_runs_become_one_line():

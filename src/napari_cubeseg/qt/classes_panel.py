@@ -1,20 +1,30 @@
-"""The table of classes: colour, name, pixels, share, confidence."""
+"""The table of classes: colour, name, pixels, share, confidence; and the sliders for how many and how coherent."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QItemSelection, QItemSelectionModel, QModelIndex, Qt
+from qtpy.QtCore import (
+    QAbstractTableModel,
+    QItemSelection,
+    QItemSelectionModel,
+    QModelIndex,
+    QSignalBlocker,
+    Qt,
+    QTimer,
+)
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QColorDialog,
+    QFormLayout,
     QHeaderView,
     QLabel,
     QTableView,
     QVBoxLayout,
     QWidget,
 )
+from superqt import QLabeledDoubleSlider, QLabeledSlider
 
 from napari_cubeseg.session import Session
 
@@ -141,6 +151,28 @@ class ClassesPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._hint)
         layout.addWidget(self.table)
+        self.granularity = QLabeledSlider(Qt.Orientation.Horizontal, self)
+        self.granularity.setObjectName("cubeseg.classes.granularity")
+        self.granularity.setToolTip("Fewer, broader classes: the most alike are merged first; nothing is trained again")
+        self.coherence = QLabeledDoubleSlider(Qt.Orientation.Horizontal, self)
+        self.coherence.setObjectName("cubeseg.classes.coherence")
+        self.coherence.setToolTip(
+            "How much a pixel's neighbours count beside its own spectrum; 0 = every pixel for itself"
+        )
+        self.coherence.setRange(0, 2)
+        self.coherence.setSingleStep(0.05)
+        self._sliders = QWidget(self)
+        form = QFormLayout(self._sliders)
+        form.setContentsMargins(0, 4, 0, 0)
+        form.addRow("Classes", self.granularity)
+        form.addRow("Coherence", self.coherence)
+        layout.addWidget(self._sliders)
+        self._settle = QTimer(self)
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(150)
+        self._settle.timeout.connect(self._cohere)
+        self.granularity.valueChanged.connect(self._coarsen)
+        self.coherence.valueChanged.connect(lambda _: self._settle.start())
         self.table.selectionModel().selectionChanged.connect(self._selected)
         self.table.doubleClicked.connect(self._double_clicked)
         session.classes_changed.connect(self._refresh)
@@ -151,6 +183,7 @@ class ClassesPanel(QWidget):
         self.model.refresh()
         has_classes = bool(self.model.rows)
         self.table.setVisible(has_classes)
+        self._show_adjustments()
         self._hint.setText(
             "Double-click a name or a colour to change it. Choose a class and paint with napari's brush to "
             "correct the map."
@@ -159,6 +192,28 @@ class ClassesPanel(QWidget):
         )
         self.table.setFixedHeight(min(30 + 24 * max(len(self.model.rows), 3), 330))
         self._show_selection()
+
+    def _show_adjustments(self) -> None:
+        adjustments = self._session.adjustments
+        self._sliders.setVisible(adjustments is not None)
+        if adjustments is None:
+            return
+        least, most = adjustments.range
+        with QSignalBlocker(self.granularity), QSignalBlocker(self.coherence):
+            self.granularity.setRange(max(least, 1), most)
+            self.granularity.setValue(len(adjustments.result.classes))
+            self.coherence.setValue(adjustments.result.coherence)
+        self.granularity.setEnabled(least < most)
+        self.coherence.setEnabled(bool(adjustments.result.evidence.size))
+
+    def _coarsen(self, n: int) -> None:
+        if self._session.adjustments is not None:
+            self._session.adjustments.coarsen(n)
+
+    def _cohere(self) -> None:
+        adjustments = self._session.adjustments
+        if adjustments is not None and abs(adjustments.result.coherence - self.coherence.value()) > 1e-3:
+            adjustments.cohere(self.coherence.value())
 
     def _show_selection(self) -> None:
         chosen = [n for n, row in enumerate(self.model.rows) if row["id"] in self._session.selected]

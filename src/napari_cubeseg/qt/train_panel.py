@@ -117,6 +117,10 @@ class TrainPanel(QWidget):
                 label="Noise", choices=[("find out", "auto"), ("counts", "poisson"), ("Gaussian", "gaussian")],
                 tooltip="How the values scatter; found from the file and the data unless you know better",
             ),
+            "coherence": ComboBox(
+                label="Coherence", choices=[("from the image", "auto"), ("off", 0.0), ("weak", 0.3), ("strong", 1.0)],
+                tooltip="How much a pixel's neighbours count beside its own spectrum; a slider changes it afterwards",
+            ),
             "network": ComboBox(
                 label="Network", choices=[("variational (InfoVAE)", "infovae"), ("plain autoencoder", "ae")],
                 value=defaults.network, tooltip="A variational network keeps the codes in one compact cloud",

@@ -1,0 +1,110 @@
+"""Coherence and granularity of the active segmentation: other labels from the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from napari.layers import Labels
+from napari.utils.notifications import show_error
+
+from cubeseg.cube import Cube
+from cubeseg.errors import CubeSegError
+from cubeseg.hierarchy import coarser
+from cubeseg.relabel import recohered
+from cubeseg.segmentation import Segmentation
+from napari_cubeseg import layers as our
+from napari_cubeseg.jobs import Control, Runner
+
+__all__ = ["Adjustments"]
+
+
+class Adjustments:
+    """What the two sliders of the Classes panel do to one labels layer.
+
+    Parameters
+    ----------
+    layer : Labels
+        Holds a segmentation.
+    cube : Cube or None
+    runner : Runner
+    replaced : callable
+        Called in the main thread when the layer holds another segmentation.
+    """
+
+    def __init__(self, layer: Labels, cube: Cube | None, runner: Runner, replaced: Callable[[], None]) -> None:
+        self._layer, self._cube, self._runner, self._replaced = layer, cube, runner, replaced
+        self._control = Control()
+        self._fine = self.result
+        self._seen = len(self.result.log)
+
+    @property
+    def result(self) -> Segmentation:
+        """What the layer holds now."""
+        found = our.result_of(self._layer)
+        assert found is not None
+        return found
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """Fewest and most classes that merging can give."""
+        fine = self._finest()
+        there = {c.id for c in fine.classes}
+        return len(there) - sum({m.kept, m.gone} <= there for m in fine.tree), len(there)
+
+    def coarsen(self, n: int) -> None:
+        """Merge classes along the tree until `n` are left, or part them again."""
+        fine = self._finest()
+        if n == len(self.result.classes):
+            return
+        try:
+            made = fine if n == len(fine.classes) else coarser(fine, n)
+        except CubeSegError as error:
+            show_error(str(error))
+            return
+        self._show(made)
+        self._fine = fine
+
+    def cohere(self, strength: float) -> None:
+        """Label again with another strength, in the background; a later call takes the place of an earlier one."""
+        self._control.cancel()
+        control = self._control = Control()
+        before, changes = self.result, len(self.result.log)
+
+        def done(made: Segmentation) -> None:
+            if control.cancelled:
+                return
+            if self.result is not before or len(before.log) != changes:
+                # painted meanwhile: what is painted must hold
+                self.cohere(strength)
+                return
+            self._show(made)
+            self._fine = made
+
+        def failed(error: CubeSegError) -> None:
+            show_error(str(error))
+
+        self._runner(lambda: recohered(before, self._cube, strength), control, _ignore, done, failed, _ignore)
+
+    def stop(self) -> None:
+        """Drop what is under way."""
+        self._control.cancel()
+
+    def _finest(self) -> Segmentation:
+        """The result with the most classes; once something was changed by hand, that is the present one."""
+        if len(self.result.log) != self._seen:
+            self._fine, self._seen = self.result, len(self.result.log)
+        return self._fine
+
+    def _show(self, made: Segmentation) -> None:
+        self._layer.metadata[our.KEY]["result"] = made
+        self._layer.data = made.labels.copy()
+        # the strokes before belong to other labels
+        self._layer.editable = False
+        self._layer.editable = True
+        self._seen = len(made.log)
+        self._replaced()
+
+
+def _ignore(*_: Any) -> None:
+    return None
