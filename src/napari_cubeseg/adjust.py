@@ -28,12 +28,14 @@ class Adjustments:
         Holds a segmentation.
     cube : Cube or None
     runner : Runner
-    replaced : callable
-        Called in the main thread when the layer holds another segmentation.
+    replace : callable
+        Called in the main thread with the segmentation that the layer is to hold from now on.
     """
 
-    def __init__(self, layer: Labels, cube: Cube | None, runner: Runner, replaced: Callable[[], None]) -> None:
-        self._layer, self._cube, self._runner, self._replaced = layer, cube, runner, replaced
+    def __init__(
+        self, layer: Labels, cube: Cube | None, runner: Runner, replace: Callable[[Segmentation], None]
+    ) -> None:
+        self._layer, self._cube, self._runner, self._replace = layer, cube, runner, replace
         self._control = Control()
         self._fine = self.result
         self._seen = len(self.result.log)
@@ -97,13 +99,8 @@ class Adjustments:
         return self._fine
 
     def _show(self, made: Segmentation) -> None:
-        self._layer.metadata[our.KEY]["result"] = made
-        self._layer.data = made.labels.copy()
-        # the strokes before belong to other labels
-        self._layer.editable = False
-        self._layer.editable = True
+        self._replace(made)
         self._seen = len(made.log)
-        self._replaced()
 
 
 def _ignore(*_: Any) -> None:

@@ -100,6 +100,9 @@ class Run:
         layer.editable = True
         layers = self._viewer.layers
         for map_layer in our.map_layers(result, self._cube.source.name):
+            # those of an earlier run would only be in the way
+            for old in [item for item in layers if item.name == map_layer[1]["name"] and our.role(item)]:
+                layers.remove(old)
             layers.insert(layers.index(layer), Layer.create(*map_layer))
         layers.selection.active = layer
         return layer

@@ -363,13 +363,18 @@ class Session:
         self.classes_changed.emit()
         self.selection_changed.emit()
 
-    def _adjusted(self) -> None:
-        """The active layer holds another segmentation of the same cube."""
-        layer, result = self.labels_layer, self.result
-        if layer is None or result is None:
+    def _adjusted(self, result: Segmentation) -> None:
+        """Let the active layer hold another segmentation of the same cube."""
+        layer = self.labels_layer
+        if layer is None:
             return
         if self._corrections is not None:
             self._corrections.stop()
+        layer.metadata[our.KEY]["result"] = result
+        layer.data = result.labels.copy()
+        # the strokes before belong to other labels; switching editable off and on forgets them
+        layer.editable = False
+        layer.editable = True
         our.show_classes(layer, result)
         self._corrections = Corrections(layer, result, self._cube_for(result), self.runner, self._corrected)
         self.selected = ()

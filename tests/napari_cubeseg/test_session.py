@@ -50,6 +50,10 @@ def check_spectra(session):
             np.testing.assert_allclose(result.spectra.mean(info.id), mine.mean(axis=1), atol=1e-9)
 
 
+def roles(viewer):
+    return [our.role(layer) for layer in viewer.layers]
+
+
 def paint(layer, rows, columns, label):
     """One undoable stroke."""
     at = np.meshgrid(np.arange(*rows), np.arange(*columns), indexing="ij")
@@ -110,7 +114,9 @@ def test_deep_run_shows_previews_and_ends_with_labels(session):
     assert ("train", True) in seen
     assert states[0] is True
     assert states[-1] is False
-    assert [our.role(layer) for layer in session.viewer.layers] == ["cube", "labels"]
+    assert roles(session.viewer) == ["cube", "confidence", "error", "labels"]
+    assert [layer.visible for layer in session.viewer.layers] == [True, False, False, True]
+    assert session.viewer.layers.selection.active is session.labels_layer
     check_spectra(session)
 
 
@@ -133,12 +139,12 @@ def test_cancel_takes_the_preview_away_and_brings_the_old_result_back(done):
         on_event(event)
         if event.labels is not None:
             break
-    assert [our.role(item) for item in done.viewer.layers] == ["cube", "labels", "preview"]
+    assert roles(done.viewer) == ["cube", "confidence", "error", "labels", "preview"]
     assert not first.visible
     done.cancel()
     assert control.cancelled
     assert not done.running
-    assert [our.role(item) for item in done.viewer.layers] == ["cube", "labels"]
+    assert roles(done.viewer) == ["cube", "confidence", "error", "labels"]
     assert first.visible
     on_done("a late result")
     assert done.labels_layer is first
@@ -322,6 +328,61 @@ def test_export_failures_are_told(done, tmp_path, notified):
     assert outcomes == [[]]
 
 
+# coherence and granularity
+
+
+def test_coherence_changes_the_labels_and_keeps_what_was_painted(done):
+    paint(done.labels_layer, (0, 3), (0, 3), 9)
+    done.adjustments.cohere(0.0)
+    alone = done.result.evidence.argmax(axis=0) + 1
+    assert (done.labels_layer.data[:3, :3] == 9).all()
+    assert (done.labels_layer.data[3:] == alone[3:]).all()
+    done.adjustments.cohere(2.0)
+    assert (done.labels_layer.data[3:] != alone[3:]).any()
+    assert (done.labels_layer.data[:3, :3] == 9).all()
+    check_spectra(done)
+    paint(done.labels_layer, (5, 8), (5, 8), 1)
+    check_spectra(done)
+
+
+def test_granularity_goes_down_and_comes_back(done):
+    fine, names = done.labels_layer.data.copy(), [c.name for c in done.result.classes]
+    assert done.adjustments.range == (1, 6)
+    done.adjustments.coarsen(3)
+    assert len(done.result.classes) == 3
+    check_spectra(done)
+    assert done.adjustments.range == (1, 6)
+    done.adjustments.coarsen(6)
+    assert (done.labels_layer.data == fine).all()
+    assert [c.name for c in done.result.classes] == names
+    check_spectra(done)
+
+
+def test_work_on_coarse_classes_is_not_lost_by_the_slider(done):
+    done.adjustments.coarsen(3)
+    kept = done.result.classes[0].id
+    done.rename(kept, "ground")
+    paint(done.labels_layer, (5, 8), (5, 8), kept)
+    assert done.adjustments.range == (1, 3)
+    done.adjustments.coarsen(2)
+    assert done.result.info(1).name in ("ground", "class 1")
+    assert (done.labels_layer.data[5:8, 5:8] == done.labels_layer.data[5, 5]).all()
+
+
+def test_painting_while_coherence_is_computed_holds(done):
+    jobs, runner = [], done.runner
+    done.adjustments._runner = lambda *arguments, **_: jobs.append(arguments)
+    done.adjustments.cohere(0.0)
+    paint(done.labels_layer, (0, 3), (0, 3), 9)
+    runner(*jobs[0])
+    assert len(jobs) == 2
+    assert (done.labels_layer.data[:3, :3] == 9).all()
+    runner(*jobs[1])
+    assert (done.labels_layer.data[:3, :3] == 9).all()
+    assert done.result.coherence == 0
+    check_spectra(done)
+
+
 # reading
 
 
@@ -333,7 +394,7 @@ def test_a_result_reopens_with_its_cube_and_is_live(done, tmp_path):
     session = session_of(viewer)
     for data in read(str(tmp_path / "painting-result.h5")):
         session.add(data)
-    assert [our.role(layer) for layer in viewer.layers] == ["cube", "labels"]
+    assert roles(viewer) == ["cube", "confidence", "error", "labels"]
     assert session.result.info(9).name == "varnish"
     assert (session.labels_layer.data[:3, :3] == 9).all()
     paint(session.labels_layer, (5, 8), (5, 8), 1)
@@ -347,7 +408,7 @@ def test_a_result_opens_without_its_cube(done, tmp_path, painting_file):
     session = session_of(viewer)
     for data in read(str(tmp_path / "painting-result.h5")):
         session.add(data)
-    assert [our.role(layer) for layer in viewer.layers] == ["labels"]
+    assert roles(viewer) == ["confidence", "error", "labels"]
     paint(session.labels_layer, (5, 8), (5, 8), 1)
     assert session.result.pixels(1) == (session.labels_layer.data == 1).sum()
 
