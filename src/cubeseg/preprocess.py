@@ -110,6 +110,9 @@ class Preprocessor:
     ) -> Preprocessor:
         """Learn centre and scale from binned training spectra (n, bins) and pairs of neighbours (m, bins) each."""
         made = replace(self, scaling=scaling)
+        # some thousands fix a mean and a scale; temporary copies of all would be the peak of the memory
+        spaced = slice(None, None, max(1, len(spectra) // 8192))
+        spectra, variance = spectra[spaced], None if variance is None else variance[spaced]
         if self.kind == "signal":
             sigma = np.sqrt(variance) if variance is not None else self.band_noise
             # a variance of zero says that the value is none

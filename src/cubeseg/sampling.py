@@ -19,7 +19,7 @@ __all__ = ["Sample", "draw_sample"]
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 
-_PAIRS = 8192
+_PAIRS = 6144
 
 
 @dataclass(frozen=True, eq=False)

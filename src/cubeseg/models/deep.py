@@ -235,8 +235,8 @@ class DeepModel:
         self.network.eval()
         codes, errors = [], []
         with torch.no_grad():
-            for start in range(0, len(spectra), 4096):
-                part = slice(start, start + 4096)
+            for start in range(0, len(spectra), 1024):
+                part = slice(start, start + 1024)
                 features = self.preprocessor.features(spectra[part], None if variance is None else variance[part])
                 rec, code, _, output = self._reconstruction(
                     self._tensor(features.inputs), self._tensor(features.targets)
