@@ -1,6 +1,6 @@
 """Segmentation beside the usual methods, in the same run: synthetic cubes and real ones with labels.
 
-    python benchmarks/segmentation.py run [--sets ...] [--seeds 5] [--results build/benchmark.jsonl]
+    python benchmarks/segmentation.py run [--sets ...] [--seeds 5] [--results FILE]
     python benchmarks/segmentation.py table [--results ...] [--out docs/benchmarks.md]
 
 Each seed makes another synthetic cube and starts every method anew. Baselines are told the true number of classes.
@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("what", choices=("run", "table"))
     parser.add_argument("--sets", nargs="+", default=[*REAL, *SYNTHETIC, *ANOMALIES])
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--results", type=Path, default=Path("build/benchmark.jsonl"))
+    parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results.jsonl"))
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks.md"))
     options = parser.parse_args()
     options.results.parent.mkdir(parents=True, exist_ok=True)

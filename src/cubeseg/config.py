@@ -81,6 +81,9 @@ class FitConfig:
     encoding, latent : int
         Width of the last encoder layer and dimension of the latent space.
     dropout : float
+    linear : bool
+        A linear path beside the network, started from principal components (not for counts, whose likelihood has no
+        such start, nor as published).
     beta, gamma : Ramp
         Weights of the MMD term and of the clustering term.
     coordinates : {"decoded", "latent"}
@@ -136,6 +139,7 @@ class FitConfig:
     encoding: int = 32
     latent: int = 8
     dropout: float = 0.0
+    linear: bool = True
     beta: Ramp = Ramp(0.0, 0.05, 0.2, 0.5)
     gamma: Ramp = Ramp()
     coordinates: Literal["decoded", "latent"] = "decoded"
@@ -243,7 +247,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
         "clusters": (4, 12), "epochs": 100, "network": "ae", "block": "snn", "layers": 4, "encoding": 32, "latent": 6,
-        "dropout": 0.1, "beta": 0.0, "gamma": 0.05, "combine": "sum", "clustering_loss": "silhouette",
+        "dropout": 0.1, "linear": False, "beta": 0.0, "gamma": 0.05, "combine": "sum", "clustering_loss": "silhouette",
         "reconstruction": "absolute", "scaling": "log-max", "bounded": True, "coordinates": "latent", "refine": False,
         "coherence": 0.0, "batch": 256, "learning_rate": 1e-3, "schedule": "plateau", "settled": 1.0,
     },

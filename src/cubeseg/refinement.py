@@ -77,7 +77,7 @@ def refined(
             return start / (STARTS + MOVES)
 
         tried = yield from passing(work.attempt(assign(codes, centroids, 1.0)[0], k), part)
-        # another start must be better than the first by more than chance
+        # another start must be better than the first by more than chance (half the error of an information in nats)
         chance = 0.5 / np.sqrt(max(len(sample.paired), 1))
         if best is None or tried.score > best.score:
             best = replace(tried, score=tried.score + (chance if start == 0 else 0.0))

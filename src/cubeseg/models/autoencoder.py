@@ -32,7 +32,8 @@ class NetworkSpec:
     """Everything needed to rebuild the network before its weights are loaded.
 
     `inputs` and `outputs` are the widths of what goes in and of what is reconstructed. `bounded`: codes are cut to
-    [-1, 1] and outputs lie in [0, 1], as published.
+    [-1, 1] and outputs lie in [0, 1], as published. `linear`: a linear path runs beside encoder and decoder, which
+    can start from principal components, so that the network only has to learn what they leave.
     """
 
     inputs: int
@@ -44,6 +45,7 @@ class NetworkSpec:
     latent: int = 6
     dropout: float = 0.0
     bounded: bool = False
+    linear: bool = False
 
     def widths(self) -> list[int]:
         """Hidden widths of the encoder: halving from the input, never below the encoding."""
@@ -67,6 +69,8 @@ class Autoencoder(nn.Module):
         self.log_variance_head = nn.Linear(widths[-1], spec.latent)
         mirrored = [spec.latent, *reversed(widths)]
         self.decoder = nn.Sequential(*_blocks(mirrored, spec), nn.Linear(mirrored[-1], spec.outputs))
+        self.linear_encoder = nn.Linear(spec.inputs, spec.latent) if spec.linear else None
+        self.linear_decoder = nn.Linear(spec.latent, spec.outputs) if spec.linear else None
         for layer in self.modules():
             if isinstance(layer, nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="linear" if spec.block == "snn" else "relu")
@@ -84,10 +88,31 @@ class Autoencoder(nn.Module):
             last.bias.copy_(mean_output)
             last.weight.mul_(0.1)
 
+    def start_from_components(self, components: Tensor, mean: Tensor) -> None:
+        """Let the linear path be principal components (latent, inputs) of inputs that are also the outputs.
+
+        Codes start with unit variance where `components` are scaled by their standard deviations' inverse; the network
+        starts almost silent.
+        """
+        assert self.linear_encoder is not None
+        assert self.linear_decoder is not None
+        last = self.decoder[-1]
+        assert isinstance(last, nn.Linear)
+        with torch.no_grad():
+            self.linear_encoder.weight.copy_(components)
+            self.linear_encoder.bias.copy_(-components @ mean)
+            self.linear_decoder.weight.copy_(torch.linalg.pinv(components))
+            self.linear_decoder.bias.copy_(mean)
+            self.mean_head.weight.mul_(0.01)
+            last.weight.mul_(0.01)
+            last.bias.zero_()
+
     def encode(self, inputs: Tensor) -> Codes:
         """Codes of the inputs (n, inputs)."""
         hidden = self.encoder(inputs)
         mean = self.mean_head(hidden)
+        if self.linear_encoder is not None:
+            mean = mean + self.linear_encoder(inputs)
         return Codes(
             nn.functional.hardtanh(mean) if self.spec.bounded else mean,
             self.log_variance_head(hidden).clamp(-12.0, 4.0),
@@ -96,6 +121,8 @@ class Autoencoder(nn.Module):
     def decode(self, codes: Tensor) -> Tensor:
         """Log-probabilities (multinomial) or expected values (gaussian) of shape (n, outputs)."""
         outputs: Tensor = self.decoder(codes)
+        if self.linear_decoder is not None:
+            outputs = outputs + self.linear_decoder(codes)
         if self.spec.bounded:
             return outputs.sigmoid()
         return outputs.log_softmax(dim=1) if self.spec.likelihood == "multinomial" else outputs

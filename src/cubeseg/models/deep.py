@@ -49,6 +49,17 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def _principal(inputs: Float32, n: int) -> tuple[Tensor, Tensor]:
+    """Whitening principal components (n, features) of inputs (m, features), and their mean."""
+    mean = inputs.mean(axis=0)
+    values, vectors = np.linalg.eigh((inputs - mean).T.astype(np.float64) @ (inputs - mean) / len(inputs))
+    order = np.argsort(-values)[:n]
+    spread = np.sqrt(np.maximum(values[order], 1e-4 * values.max() + 1e-12))
+    components = np.zeros((n, inputs.shape[1]), np.float32)
+    components[: len(order)] = (vectors[:, order] / spread).T
+    return torch.from_numpy(components), torch.from_numpy(mean)
+
+
 class DeepModel:
     """The autoencoder with everything that its training and its use need.
 
@@ -78,6 +89,7 @@ class DeepModel:
             config.latent,
             config.dropout,
             config.bounded,
+            config.linear and preprocessor.likelihood == "gaussian" and not config.bounded,
         )
         self.network = Autoencoder(self.spec).to(self.device)
         self.prototypes: Tensor | None = None
@@ -92,18 +104,22 @@ class DeepModel:
 
     def start(self, sample: Sample) -> None:
         """Set the decoder's first answer to the mean spectrum and fix the unit of the reconstruction loss."""
-        few = self.preprocessor.features(*sample.part(slice(4096)))
+        spaced = slice(None, None, max(1, len(sample.spectra) // 4096))
+        few = self.preprocessor.features(*sample.part(spaced))
         if self.spec.likelihood == "multinomial":
             mean = sample.spectra.sum(axis=0, dtype=np.float64)
             output = torch.from_numpy(np.log((mean + mean.sum() * 1e-6) / mean.sum()).astype(np.float32))
         else:
             output = torch.from_numpy(few.targets.mean(axis=0))
-            if self.spec.bounded:
-                output = output.clamp(1e-3, 1 - 1e-3).logit()
-        self.network.start_from(output.to(self.device))
-        self.network.eval()
-        with torch.no_grad():
-            rec = self._reconstruction(self._tensor(few.inputs), self._tensor(few.targets))[0]
+        targets = self._tensor(few.targets)
+        rec = reconstruction_loss(self.spec.likelihood, output.to(self.device).expand_as(targets), targets)
+        if self.spec.bounded:
+            output = output.clamp(1e-3, 1 - 1e-3).logit()
+        if self.spec.linear:
+            components, mean = _principal(few.inputs, self.spec.latent)
+            self.network.start_from_components(components.to(self.device), mean.to(self.device))
+        else:
+            self.network.start_from(output.to(self.device))
         if self.config.reconstruction == "relative":
             self._loss_unit = max(float(rec.mean()), 1e-12)
         else:
