@@ -51,4 +51,6 @@ clean:
 
 # side by side with the baselines; written into docs/benchmarks.md
 bench: setup
-	$(BIN)/python benchmarks/segmentation.py --out docs/benchmarks.md
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt "umap-learn>=0.5.7"
+	$(BIN)/python benchmarks/segmentation.py run
+	$(BIN)/python benchmarks/segmentation.py table

@@ -15,6 +15,7 @@ from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, CubeSegError, JobError
 from cubeseg.hierarchy import merge_tree
 from cubeseg.models import Model, model_class
+from cubeseg.rank import most_classes, noise_rank
 from cubeseg.refinement import choose_number, refined
 from cubeseg.sampling import Sample, draw_sample
 from cubeseg.scaling import scaled
@@ -145,6 +146,7 @@ def _fit(cube: Cube, config: FitConfig) -> Generator[FitEvent, None, Segmentatio
     if model.epochs:
         preview = yield from _train(model, sample, config, history, notes)
     codes = yield from _encode(model, sample, "cluster", _at("cluster", 0.0))
+    candidates = _bounded(candidates, sample, notes)
     criteria: dict[str, dict[int, float]] = {}
     if config.refine and config.selection == "agreement" and len(candidates) > 1:
         steps = choose_number(codes, candidates, sample, model, config)
@@ -190,6 +192,17 @@ def _candidates(config: FitConfig, n_spectra: int) -> range:
     if low > n_spectra:
         raise ConfigError(f"{low} classes were asked for, but only {n_spectra} pixels can be used")
     return range(low, min(high, n_spectra) + 1)
+
+
+def _bounded(candidates: range, sample: Sample, notes: list[str]) -> range:
+    """Leave out numbers of classes that the noise rules out."""
+    if len(candidates) == 1 or sample.preprocessor.kind != "counts":
+        return candidates
+    rank = noise_rank(sample.spectra)
+    most = max(most_classes(rank), candidates.start)
+    if most < candidates.stop - 1:
+        notes.append(f"only {rank} spectra stand out of the noise; no more than {most} classes were tried")
+    return range(candidates.start, min(candidates.stop, most + 1))
 
 
 def _train(
