@@ -2,8 +2,8 @@
 
     python benchmarks/step.py [--batch 512] [--repeats 7]
 
-The published step clusters the codes of each batch for every K from 4 to 12 (ten rounds of Lloyd's algorithm) and takes the
-silhouette from all pairs; it is written here after the paper's description. Ours uses global centroids.
+The published step clusters the codes of each batch for every K from 4 to 12 (ten rounds of Lloyd's algorithm) and takes
+the silhouette from all pairs; it is written here after the paper's description. Ours uses global centroids.
 """
 
 from __future__ import annotations
