@@ -23,7 +23,7 @@ def _tables(rows: list[dict[str, Any]]) -> list[str]:
     sets = list(dict.fromkeys(r["set"] for r in scored))
     machine = rows[0]["machine"] if rows else ""
     versions = ", ".join(f"{p} {version(p)}" for p in ("torch", "numpy", "scikit-learn"))
-    lines = [f"{machine}, 2 CPU cores; {versions}.", "", "### Against the best baseline", ""]
+    lines = [f"{machine} of 2 cores; {versions}.", "", "### Against the best baseline", ""]
     lines += [
         "Adjusted Rand index, mean ± standard deviation over seeds; \"best baseline\" is chosen with the truth, "
         "separately for every set.", "",
