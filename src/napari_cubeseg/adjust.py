@@ -64,8 +64,7 @@ class Adjustments:
         except CubeSegError as error:
             show_error(str(error))
             return
-        self._show(made)
-        self._fine = fine
+        self._show(made, fine)
 
     def cohere(self, strength: float) -> None:
         """Label again with another strength, in the background; a later call takes the place of an earlier one."""
@@ -80,8 +79,7 @@ class Adjustments:
                 # painted meanwhile: what is painted must hold
                 self.cohere(strength)
                 return
-            self._show(made)
-            self._fine = made
+            self._show(made, made)
 
         def failed(error: CubeSegError) -> None:
             show_error(str(error))
@@ -98,9 +96,10 @@ class Adjustments:
             self._fine, self._seen = self.result, len(self.result.log)
         return self._fine
 
-    def _show(self, made: Segmentation) -> None:
+    def _show(self, made: Segmentation, fine: Segmentation) -> None:
+        # views ask for the range as soon as they hear of the change
+        self._fine, self._seen = fine, len(made.log)
         self._replace(made)
-        self._seen = len(made.log)
 
 
 def _ignore(*_: Any) -> None:

@@ -348,10 +348,12 @@ def test_coherence_changes_the_labels_and_keeps_what_was_painted(done):
 def test_granularity_goes_down_and_comes_back(done):
     fine, names = done.labels_layer.data.copy(), [c.name for c in done.result.classes]
     assert done.adjustments.range == (1, 6)
+    heard = []
+    done.classes_changed.connect(lambda: heard.append(done.adjustments.range))
     done.adjustments.coarsen(3)
     assert len(done.result.classes) == 3
     check_spectra(done)
-    assert done.adjustments.range == (1, 6)
+    assert heard == [(1, 6)]
     done.adjustments.coarsen(6)
     assert (done.labels_layer.data == fine).all()
     assert [c.name for c in done.result.classes] == names
