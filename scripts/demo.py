@@ -47,7 +47,7 @@ def main() -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
     previews: list[object] = []
     session.progressed.connect(lambda event: previews.append(event) if event.labels is not None else None)
-    wait(lambda: len(previews) > 4, 300, "previews of the labels")
+    wait(lambda: len(previews) > 1, 300, "previews of the labels")
     viewer.screenshot(str(BUILD / "training.png"), canvas_only=False, flash=False)
     wait(lambda: not session.running, 600, "the end of the training")
     wait(lambda: session.result is not None, 5, "the result")
