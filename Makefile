@@ -51,6 +51,6 @@ clean:
 
 # side by side with the baselines; written into docs/benchmarks.md
 bench: setup
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt "umap-learn>=0.5.7"
+	$(PIP) --constraint constraints.txt --group bench
 	$(BIN)/python benchmarks/segmentation.py run
 	$(BIN)/python benchmarks/segmentation.py table

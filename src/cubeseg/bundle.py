@@ -26,7 +26,8 @@ from cubeseg.statistics import ClassSpectra
 __all__ = ["FORMAT", "VERSION", "is_result", "load", "save"]
 
 FORMAT = "cubeseg-result"
-VERSION = 1
+VERSION = 2
+_PREPROCESSING = ("bands", "groups", "centre", "band_noise", "ceiling", "projection")
 
 
 def is_result(path: str | Path) -> bool:
@@ -94,9 +95,6 @@ def save(result: Segmentation, path: str | Path) -> None:
         out.write(buffer.getbuffer())
 
 
-_PREPROCESSING = ("bands", "groups", "centre", "band_noise", "ceiling", "projection")
-
-
 def load(path: str | Path) -> Segmentation:
     """Open a result file.
 
@@ -116,6 +114,10 @@ def load(path: str | Path) -> Segmentation:
             version = int(file.attrs["version"])
             if version > VERSION:
                 raise DataError(f"{path}: was written by a newer cubeseg (layout {version}); update napari-cubeseg")
+            if version < VERSION:
+                raise DataError(
+                    f"{path}: was written by a development version (layout {version}); segment the cube again"
+                )
             return _load(file)
     except CubeSegError:
         raise

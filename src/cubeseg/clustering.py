@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeseg.errors import ConfigError
+from cubeseg.likelihood import counts_evidence
 
 __all__ = ["Clustering", "align", "assign", "distances", "iterative_kmeans", "kmeans", "simplified_silhouette"]
 
@@ -42,8 +43,6 @@ class Clustering:
         Only one of the two is looked at: the spectra of counts that have profiles, otherwise the codes.
         """
         if self.profiles is not None:
-            from cubeseg.likelihood import counts_evidence
-
             return counts_evidence(spectra, self.profiles)
         return np.asarray(-0.5 * distances(codes, self.centroids) / max(self.spread, 1e-6) ** 2, np.float32)
 

@@ -12,7 +12,7 @@ from cubeseg.config import Scaling
 from cubeseg.cube import Block
 from cubeseg.probe import Probe
 
-__all__ = ["SCALINGS", "Features", "Preprocessor", "fill_missing", "reduce_bands", "usable_pixels"]
+__all__ = ["SCALINGS", "SUITABLE", "Features", "Preprocessor", "fill_missing", "reduce_bands", "usable_pixels"]
 
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
@@ -24,6 +24,12 @@ SCALINGS: dict[str, tuple[Scaling, ...]] = {
     "counts": ("hellinger",),
     "shape": ("shape", "whitened"),
     "signal": ("signal", "signal+brightness"),
+}
+# what may be asked for
+SUITABLE: dict[str, set[Scaling]] = {
+    "counts": {"hellinger", "log-max"},
+    "shape": {"shape", "shape+brightness", "whitened", "log-max"},
+    "signal": {"signal", "signal+brightness", "log-max"},
 }
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Generator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.segmentation import Segmentation
 from cubeseg.spatial import coherent
+from cubeseg.statistics import ClassSpectra
 from cubeseg.steps import passing
 
-__all__ = ["recohered"]
+__all__ = ["moved", "recohered"]
 
 
 def recohered(result: Segmentation, cube: Cube | None, strength: float) -> Generator[float, None, Segmentation]:
@@ -47,6 +49,8 @@ def recohered(result: Segmentation, cube: Cube | None, strength: float) -> Gener
     """
     if strength < 0:
         raise ConfigError(f"coherence cannot be negative, not {strength:g}")
+    if cube is not None and (cube.image_shape != result.labels.shape or cube.n_bands != len(result.axis)):
+        raise DataError(f"{cube.name}: is not the cube that was segmented, its size differs")
     if not result.evidence.size:
         raise DataError("this segmentation does not hold the likelihoods of its classes; segment the cube again")
     usable = np.isfinite(result.reconstruction_error)
@@ -57,18 +61,42 @@ def recohered(result: Segmentation, cube: Cube | None, strength: float) -> Gener
     labels[held] = result.labels[held]
     made = result.copy()
     made.coherence = strength
-    rows, columns = made.changes(labels)
-    for start in range(0, len(rows), 8192):
-        part = slice(start, start + 8192)
-        y, x = rows[part], columns[part]
-        old, new = made.labels[y, x], labels[y, x]
-        if cube is not None:
-            made.spectra.move(made.spectra_at(cube, y, x), old, new)
-        else:
-            np.subtract.at(made.spectra.n, old, 1)
-            np.add.at(made.spectra.n, new, 1)
-        yield 0.5 + 0.5 * min(start + 8192, len(rows)) / len(rows)
+    moving = moved(made.spectra, cube, made.labels, labels)
+    yield from passing(moving, lambda part: 0.5 + 0.5 * part)
+    changed = int((made.labels != labels).sum())
     made.labels = labels
     made.confidence = np.where(held, result.confidence, confidence)
-    made.log.append({"operation": "coherence", "strength": strength, "pixels": len(rows)})
+    made.log.append({"operation": "coherence", "strength": strength, "pixels": changed})
     return made
+
+
+def moved(
+    spectra: ClassSpectra, cube: Cube | None, old: NDArray[np.int32], new: NDArray[np.int32]
+) -> Generator[float, None, None]:
+    """Let sums follow a change of labels (y, x); only pixels that change are read, a few thousand at a time.
+
+    Parameters
+    ----------
+    spectra : ClassSpectra
+        Of the old labels; is changed.
+    cube : Cube or None
+        Without it only the numbers of pixels follow.
+    old, new : arrays of int32, shape (y, x)
+
+    Yields
+    ------
+    float
+        Part of the work that is done.
+    """
+    rows, columns = np.nonzero(old != new)
+    few = max(1024, (32 << 20) // (4 * spectra.n_bands))
+    for start in range(0, len(rows), few):
+        y, x = rows[start : start + few], columns[start : start + few]
+        spectra.grow(int(max(old[y, x].max(), new[y, x].max())) + 1)
+        if cube is None:
+            np.subtract.at(spectra.n, old[y, x], 1)
+            np.add.at(spectra.n, new[y, x], 1)
+        else:
+            spectra.move(cube.spectra(y, x), old[y, x], new[y, x])
+        yield start / len(rows)
+    yield 1.0

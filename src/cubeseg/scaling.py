@@ -1,7 +1,7 @@
 """The choice of scaling without labels: in which metric do the classes of neighbours agree best.
 
 A metric that follows the material gives neighbours the same class; one that follows noise or light does not. The score
-is the mutual information of their labels, :func:`cubeseg.spatial.agreement`.
+is :func:`cubeseg.spatial.agreement`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy as np
 
 from cubeseg.clustering import assign, kmeans
 from cubeseg.config import FitConfig, Scaling
-from cubeseg.preprocess import SCALINGS, Preprocessor
+from cubeseg.errors import ConfigError
+from cubeseg.preprocess import SCALINGS, SUITABLE, Preprocessor
 from cubeseg.sampling import Sample
 from cubeseg.spatial import agreement
 
@@ -36,11 +37,22 @@ def scaled(sample: Sample, config: FitConfig) -> Generator[str, None, tuple[Samp
     -------
     sample : Sample
     scores : dict
-        Mutual information of neighbours for every scaling tried; empty where there was no choice.
+        Agreement of neighbours for every scaling tried; empty where there was no choice.
+
+    Raises
+    ------
+    ConfigError
+        If the scaling asked for does not suit the data.
     """
     blank = sample.preprocessor
     names: tuple[Scaling, ...] = SCALINGS[blank.kind] if config.scaling == "auto" else (config.scaling,)
+    if not set(names) <= SUITABLE[blank.kind]:
+        raise ConfigError(
+            f"scaling '{config.scaling}' does not suit this cube; use {', '.join(sorted(SUITABLE[blank.kind]))}"
+        )
     pairs = (sample.spectra[sample.paired], sample.neighbours) if len(sample.paired) > 50 else None
+    if pairs is None and names == ("whitened",):
+        raise ConfigError("scaling 'whitened' takes at least 50 pixels with a neighbour; use shape")
     if pairs is None or (blank.n_bins < 3 and config.scaling == "auto"):
         names = names[:1]
     scores: dict[str, float] = {}

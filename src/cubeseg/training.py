@@ -17,6 +17,7 @@ from cubeseg.hierarchy import merge_tree
 from cubeseg.models import Model, model_class
 from cubeseg.rank import most_classes, noise_rank
 from cubeseg.refinement import choose_number, refined
+from cubeseg.relabel import moved
 from cubeseg.sampling import Sample, draw_sample
 from cubeseg.scaling import scaled
 from cubeseg.segmentation import Segmentation, classes_from
@@ -92,7 +93,8 @@ def segment(cube: Cube, config: FitConfig | None = None, **options: Any) -> Segm
 def fit(cube: Cube, config: FitConfig | None = None) -> Generator[FitEvent, None, Segmentation]:
     """Cluster a cube step by step; stop between any two steps by closing the generator.
 
-    Reads the cube twice: once to draw the training sample, once to label every pixel and sum up the classes.
+    Reads the cube twice: once to draw the training sample, once to label every pixel and sum up the classes. Pixels
+    whose label spatial coherence changes are read once more.
 
     Parameters
     ----------
@@ -281,8 +283,7 @@ def _broken(epoch: int, loss: float, config: FitConfig) -> str:
 def _encode(model: Model, sample: Sample, stage: Stage, done: float) -> Generator[FitEvent, None, Float32]:
     codes = []
     for start in range(0, len(sample.rows), 8192):
-        part = slice(start, start + 8192)
-        codes.append(model.encode(sample.spectra[part], None if sample.variance is None else sample.variance[part])[0])
+        codes.append(model.encode(*sample.part(slice(start, start + 8192)))[0])
         yield FitEvent(stage, done, "Encoding the training spectra")
     return np.concatenate(codes)
 
@@ -329,23 +330,25 @@ def _label(
     error = np.full(shape, np.nan, np.float32)
     latent = np.full((*shape, clustering.centroids.shape[1]), np.nan, np.float32)
     evidence = np.zeros((k, *shape), np.float16)
-    share = 0.6 if config.coherence else 1.0
+    spectra = ClassSpectra(cube.n_bands, k + 1)
+    alone = np.zeros(shape, np.int32)
+    share = 1.0 if config.coherence == 0 else 0.6
     for done, rows, columns, raw, variance in _pixels(cube, sample, block_bytes):
         reduced, variance = prepare.reduce(raw, variance)
         latent[rows, columns], error[rows, columns] = model.encode(reduced, variance)
         found = clustering.evidence(latent[rows, columns], reduced)
         evidence[:, rows, columns] = np.maximum(found - found.max(axis=1, keepdims=True), _FAINTEST).T
-        yield FitEvent("label", _at("label", share * done), f"Labelling all pixels: {share * done:.0%}")
+        alone[rows, columns] = found.argmax(axis=1) + 1
+        spectra.add(raw, alone[rows, columns])
+        yield FitEvent("label", _at("label", share * done), f"Labelling all pixels: {done:.0%}")
+    spectra.n[0] = int((alone == 0).sum())
     strength = strength_of(evidence, sample.usable, latent) if config.coherence == "auto" else float(config.coherence)
     steps = coherent(evidence, sample.usable, strength, latent)
-    labels, confidence = yield from _reported(steps, "label", "Making the labels coherent", share)
-    labels = np.where(sample.usable, labels + 1, 0).astype(np.int32)
-    spectra = ClassSpectra(cube.n_bands, k + 1)
-    for done, rows, columns, raw, _ in _pixels(cube, sample, block_bytes):
-        spectra.add(raw, labels[rows, columns])
-        part = share + (1 - share) * done
-        yield FitEvent("label", _at("label", part), f"Summing up the classes: {part:.0%}")
-    spectra.n[0] = int((labels == 0).sum())
+    labels, confidence = yield from _reported(steps, "label", "Making the labels coherent", share, share)
+    # every pixel for itself: what was found before halves were rounded stays
+    labels = alone if strength == 0 else np.where(sample.usable, labels + 1, 0).astype(np.int32)
+    moving = moved(spectra, cube, alone, labels)
+    yield from _reported(moving, "label", "Moving the spectra of changed pixels", share)
     centres = np.stack([latent[labels == c].mean(axis=0) if (labels == c).any() else clustering.centroids[c - 1]
                         for c in range(1, k + 1)])  # fmt: skip
     return Segmentation(
@@ -375,7 +378,7 @@ def _label(
 def _pixels(
     cube: Cube, sample: Sample, block_bytes: int
 ) -> Iterator[tuple[float, NDArray[np.intp], NDArray[np.intp], Float32, Float32 | None]]:
-    """Read the cube once: part done, rows, columns, spectra (n, bands) and variance of the usable pixels."""
+    """Read the cube once more: part done, rows, columns, spectra (n, bands) and variance of the usable pixels."""
     seen = 0
     for block in cube.blocks(block_bytes):
         y, x = np.nonzero(sample.usable[block.rows, block.columns])
