@@ -261,8 +261,7 @@ class Segmentation:
     def table(self) -> list[dict[str, Any]]:
         """One row per class: id, name, colour, pixels, share, confidence."""
         assigned = max(1, int(self.spectra.n[1:].sum()))
-        found = self.labels.ravel()
-        total = np.bincount(found, np.nan_to_num(self.confidence.ravel()), minlength=len(self.spectra.n))
+        total = np.bincount(self.labels.ravel(), self.confidence.ravel(), minlength=len(self.spectra.n))
         return [
             {
                 "id": c.id,

@@ -140,6 +140,8 @@ def _fit(cube: Cube, config: FitConfig) -> Generator[FitEvent, None, Segmentatio
     sample = yield from _read(cube, config, block_bytes)
     candidates = _candidates(config, len(sample.rows))
     sample = yield from _scale(sample, config)
+    # loading torch takes seconds the first time
+    yield FitEvent("train", _at("train", 0.0), "Preparing the model")
     model: Model = model_class(config.method)(sample.preprocessor, config)
     model.start(sample)
     history: list[dict[str, float]] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from napari.layers import Labels
 from napari.utils.notifications import show_error
@@ -14,7 +13,7 @@ from cubeseg.hierarchy import coarser
 from cubeseg.relabel import recohered
 from cubeseg.segmentation import Segmentation
 from napari_cubeseg import layers as our
-from napari_cubeseg.jobs import Control, Runner
+from napari_cubeseg.jobs import Control, Runner, Steps, ignore, one
 
 __all__ = ["Adjustments"]
 
@@ -30,12 +29,20 @@ class Adjustments:
     runner : Runner
     replace : callable
         Called in the main thread with the segmentation that the layer is to hold from now on.
+    progressed : callable
+        Called in the main thread with the part of a job that is done; None when it has ended.
     """
 
     def __init__(
-        self, layer: Labels, cube: Cube | None, runner: Runner, replace: Callable[[Segmentation], None]
+        self,
+        layer: Labels,
+        cube: Cube | None,
+        runner: Runner,
+        replace: Callable[[Segmentation], None],
+        progressed: Callable[[float | None], None] = ignore,
     ) -> None:
         self._layer, self._cube, self._runner, self._replace = layer, cube, runner, replace
+        self._progressed = progressed
         self._control = Control()
         self._fine = self.result
         self._seen = len(self.result.log)
@@ -55,40 +62,52 @@ class Adjustments:
         return len(there) - sum({m.kept, m.gone} <= there for m in fine.tree), len(there)
 
     def coarsen(self, n: int) -> None:
-        """Merge classes along the tree until `n` are left, or part them again."""
+        """Merge classes along the tree until `n` are left, or part them again; in the background."""
         fine = self._finest()
-        if n == len(self.result.classes):
-            return
-        try:
-            made = fine if n == len(fine.classes) else coarser(fine, n)
-        except CubeSegError as error:
-            show_error(str(error))
-            return
-        self._show(made, fine)
+
+        def made() -> Segmentation:
+            return fine if n == len(fine.classes) else coarser(fine, n)
+
+        self._work(lambda: one(made), lambda result: self._show(result, fine), lambda: self.coarsen(n))
 
     def cohere(self, strength: float) -> None:
-        """Label again with another strength, in the background; a later call takes the place of an earlier one."""
-        self._control.cancel()
-        control = self._control = Control()
-        before, changes = self.result, len(self.result.log)
-
-        def done(made: Segmentation) -> None:
-            if control.cancelled:
-                return
-            if self.result is not before or len(before.log) != changes:
-                # painted meanwhile: what is painted must hold
-                self.cohere(strength)
-                return
-            self._show(made, made)
-
-        def failed(error: CubeSegError) -> None:
-            show_error(str(error))
-
-        self._runner(lambda: recohered(before, self._cube, strength), control, _ignore, done, failed, _ignore)
+        """Label again with another strength, in the background."""
+        before = self.result
+        self._work(
+            lambda: recohered(before, self._cube, strength),
+            lambda result: self._show(result, result),
+            lambda: self.cohere(strength),
+        )
 
     def stop(self) -> None:
         """Drop what is under way."""
         self._control.cancel()
+        self._progressed(None)
+
+    def _work(self, make: Callable[[], Steps], show: Callable[[Segmentation], None], again: Callable[[], None]) -> None:
+        """Run a job in place of the one under way; `again` instead of `show` where people painted meanwhile."""
+        self._control.cancel()
+        control = self._control = Control()
+        before, changes = self.result, len(self.result.log)
+
+        def moved(part: float | None) -> None:
+            if not control.cancelled:
+                self._progressed(part)
+
+        def done(made: Segmentation) -> None:
+            if control.cancelled:
+                return
+            moved(None)
+            if self.result is before and len(before.log) == changes:
+                show(made)
+            else:
+                again()
+
+        def failed(error: CubeSegError) -> None:
+            moved(None)
+            show_error(str(error))
+
+        self._runner(make, control, moved, done, failed, ignore)
 
     def _finest(self) -> Segmentation:
         """The result with the most classes; once something was changed by hand, that is the present one."""
@@ -100,7 +119,3 @@ class Adjustments:
         # views ask for the range as soon as they hear of the change
         self._fine, self._seen = fine, len(made.log)
         self._replace(made)
-
-
-def _ignore(*_: Any) -> None:
-    return None

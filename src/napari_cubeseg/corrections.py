@@ -12,7 +12,7 @@ from napari.utils.notifications import show_error
 from cubeseg.cube import Cube
 from cubeseg.errors import CubeSegError
 from cubeseg.segmentation import Segmentation
-from napari_cubeseg.jobs import Control, Runner
+from napari_cubeseg.jobs import Control, Runner, ignore, one
 
 __all__ = ["Corrections"]
 
@@ -72,7 +72,6 @@ class Corrections:
         self._busy = True
 
         def read() -> Any:
-            yield None
             return None if cube is None else result.spectra_at(cube, rows, columns)
 
         def take_over(spectra: Any) -> None:
@@ -89,11 +88,7 @@ class Corrections:
             self._cube = None
             take_over(None)
 
-        self._runner(read, self._control, _ignore, take_over, failed, self._stopped)
+        self._runner(lambda: one(read), self._control, ignore, take_over, failed, self._stopped)
 
     def _stopped(self) -> None:
         self._busy = False
-
-
-def _ignore(_: Any) -> None:
-    return None

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from cubeseg.errors import CubeSegError, JobError
 
-__all__ = ["Control", "Runner", "controlled", "run_now"]
+__all__ = ["Control", "Runner", "Steps", "controlled", "ignore", "one", "run_now"]
 
 Steps = Generator[Any, None, Any]
 
@@ -64,6 +64,16 @@ class Runner(Protocol):
         title: str = "",
     ) -> None:
         """Start; jobs with a title are long ones, which the user should know of."""
+
+
+def one(work: Callable[[], Any]) -> Steps:
+    """A job of a single step."""
+    yield None
+    return work()
+
+
+def ignore(*_: Any) -> None:
+    """What to do about reports that nobody waits for."""
 
 
 class Cancelled(Exception):

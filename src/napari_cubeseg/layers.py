@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
@@ -15,8 +16,11 @@ from cubeseg.probe import Probe, probe
 from cubeseg.segmentation import Segmentation
 
 __all__ = [
+    "cube_behind",
     "cube_layer",
+    "cube_layers",
     "cube_of",
+    "made_from",
     "map_layers",
     "result_of",
     "role",
@@ -45,6 +49,24 @@ def cube_of(layer: Layer | None) -> Cube | None:
 def result_of(layer: Layer | None) -> Segmentation | None:
     """The segmentation behind a labels layer."""
     return None if layer is None else layer.metadata.get(KEY, {}).get("result")
+
+
+def cube_layers(viewer: ViewerModel) -> list[Image]:
+    """All layers that show cubes."""
+    return [layer for layer in viewer.layers if role(layer) == "cube"]
+
+
+def made_from(result: Segmentation | None, cube: Cube | None) -> bool:
+    """Whether a segmentation was made from a cube."""
+    return cube is not None and result is not None and _fits(cube, result) and cube.source == result.source
+
+
+def cube_behind(result: Segmentation, viewer: ViewerModel) -> Cube | None:
+    """The open cube that a segmentation was made from; else the newest one that it fits."""
+    cubes = [cube for layer in cube_layers(viewer) if (cube := cube_of(layer)) is not None]
+    fitting = [c for c in cubes if _fits(c, result)]
+    same = [c for c in fitting if c.source == result.source]
+    return (same or fitting or [None])[-1]
 
 
 def cube_layer(cube: Cube) -> tuple[Any, dict[str, Any], str]:
@@ -145,6 +167,10 @@ def band_of(layer: Image, world: float) -> int:
     """Band of a cube layer at a position of the slider."""
     index = round((world - layer.translate[0]) / layer.scale[0])
     return int(np.clip(index, 0, layer.data.shape[0] - 1))
+
+
+def _fits(cube: Cube, result: Segmentation) -> bool:
+    return cube.image_shape == result.labels.shape and cube.n_bands == len(result.axis)
 
 
 def _spectral_transform(axis: SpectralAxis) -> tuple[float, float, str, str]:

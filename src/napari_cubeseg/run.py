@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
@@ -16,7 +15,7 @@ from cubeseg.errors import CubeSegError
 from cubeseg.segmentation import Segmentation
 from cubeseg.training import FitEvent, fit
 from napari_cubeseg import layers as our
-from napari_cubeseg.jobs import Control, Runner
+from napari_cubeseg.jobs import Control, Runner, ignore
 
 __all__ = ["Run"]
 
@@ -67,7 +66,7 @@ class Run:
                 failed(error)
 
         cube, title = self._cube, f"Segmenting {self._cube.source.name}"
-        runner(lambda: fit(cube, config), self.control, on_event, on_done, on_error, _ignore, title=title)
+        runner(lambda: fit(cube, config), self.control, on_event, on_done, on_error, ignore, title=title)
 
     def cancel(self) -> None:
         """Stop, and take the preview away."""
@@ -114,7 +113,3 @@ class Run:
         for item in self._hidden:
             if item in self._viewer.layers:
                 item.visible = True
-
-
-def _ignore(*_: Any) -> None:
-    return None

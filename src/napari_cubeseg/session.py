@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +23,11 @@ from napari_cubeseg import layers as our
 from napari_cubeseg.adjust import Adjustments
 from napari_cubeseg.clicks import ClickWatcher
 from napari_cubeseg.corrections import Corrections
-from napari_cubeseg.jobs import Control, Runner, run_now
+from napari_cubeseg.inspection import Inspection, Pixel
+from napari_cubeseg.jobs import Control, Runner, ignore, one, run_now
 from napari_cubeseg.run import Run
 
-__all__ = ["Pixel", "Session", "session_of"]
-
-
-@dataclass(frozen=True, eq=False)
-class Pixel:
-    """The inspected pixel: where it is, its label (0 = none) and its spectrum (bands,)."""
-
-    row: int
-    column: int
-    label: int
-    spectrum: NDArray[np.float32]
+__all__ = ["Session", "session_of"]
 
 
 class Session:
@@ -71,6 +61,8 @@ class Session:
     """Which pixel is inspected (`pixel`)."""
     band_changed = Signal(int)
     """The band that the slider shows."""
+    adjusting = Signal(object)
+    """How much of making other labels is done, 0 to 1; None when nothing is under way."""
     exported = Signal(object)
     """Files were written (list of Path); an empty list where writing failed."""
 
@@ -83,7 +75,7 @@ class Session:
         self.selected: tuple[int, ...] = ()
         self.pixel: Pixel | None = None
         self._run: Run | None = None
-        self._look: Control | None = None
+        self._inspection = Inspection()
         self._corrections: Corrections | None = None
         self.adjustments: Adjustments | None = None
         self._clicks = ClickWatcher(viewer, self._clicked)
@@ -133,10 +125,6 @@ class Session:
         total = np.where(finite, found.typical, 0).sum(axis=0)
         return np.asarray(total / np.maximum(finite.sum(axis=0), 1), dtype=np.float32)
 
-    def cube_layers(self) -> list[Image]:
-        """All layers that show cubes."""
-        return [layer for layer in self.viewer.layers if our.role(layer) == "cube"]
-
     @property
     def band(self) -> int:
         """The band that the slider shows."""
@@ -157,7 +145,7 @@ class Session:
         self.cube_changed.emit()
         self.pixel_changed.emit()
         cube = self.cube
-        mine = [item for item in self.viewer.layers if _made_from(our.result_of(item), cube)]
+        mine = [item for item in self.viewer.layers if our.made_from(our.result_of(item), cube)]
         self._use_labels(mine[-1] if mine else None)
 
     def ask(self, question: ChoiceNeeded | None) -> None:
@@ -230,19 +218,15 @@ class Session:
         cube, result = self.cube, self.result
         if cube is None or not (0 <= row < cube.image_shape[0] and 0 <= column < cube.image_shape[1]):
             return
-        if self._look is not None:
-            self._look.cancel()
-        control = self._look = Control()
         fitting = result is not None and result.labels.shape == cube.image_shape
         label = int(result.labels[row, column]) if result is not None and fitting else 0
         self.select([label] if label else [])
 
-        def show(spectrum: NDArray[np.float32]) -> None:
-            if self._look is control:
-                self.pixel = Pixel(row, column, label, spectrum)
-                self.pixel_changed.emit()
+        def show(pixel: Pixel) -> None:
+            self.pixel = pixel
+            self.pixel_changed.emit()
 
-        self.runner(lambda: _one(lambda: cube.spectrum(row, column)), control, _ignore, show, _report, _ignore)
+        self._inspection.look(cube, row, column, label, self.runner, show)
 
     def show_band(self, band: int) -> None:
         """Move the slider to a band."""
@@ -280,12 +264,12 @@ class Session:
 
         snapshot = result.copy()
         self.runner(
-            lambda: _one(lambda: export(snapshot, folder, formats)),
+            lambda: one(lambda: export(snapshot, folder, formats)),
             Control(),
-            _ignore,
+            ignore,
             written,
             failed,
-            _ignore,
+            ignore,
         )
 
     def stop_work(self) -> None:
@@ -299,7 +283,7 @@ class Session:
     def _finished(self, result: Segmentation, layer: Labels) -> None:
         self._run = None
         self.run_changed.emit()
-        if _made_from(result, self.cube) or self.cube is None:
+        if our.made_from(result, self.cube) or self.cube is None:
             self._use_labels(layer)
         show_info(f"{len(result.classes)} classes found in {result.source.name}")
 
@@ -323,7 +307,7 @@ class Session:
         if event.value is self.labels_layer:
             self._use_labels(None)
         if event.value is self.cube_layer:
-            rest = self.cube_layers()
+            rest = our.cube_layers(self.viewer)
             self.use_cube(rest[-1] if rest else None)
 
     def _active_layer(self, event: Any) -> None:
@@ -331,8 +315,8 @@ class Session:
         if layer is not None and our.role(layer) == "cube":
             self.use_cube(layer)
         elif layer is not None and our.role(layer) == "labels":
-            for item in self.cube_layers():
-                if _made_from(our.result_of(layer), our.cube_of(item)):
+            for item in our.cube_layers(self.viewer):
+                if our.made_from(our.result_of(layer), our.cube_of(item)):
                     self.use_cube(item)
             self._use_labels(layer)
 
@@ -355,9 +339,9 @@ class Session:
         self.labels_layer, self._corrections, self.adjustments = layer, None, None
         result = self.result
         if layer is not None and result is not None:
-            cube = self._cube_for(result)
+            cube = our.cube_behind(result, self.viewer)
             self._corrections = Corrections(layer, result, cube, self.runner, self._corrected)
-            self.adjustments = Adjustments(layer, cube, self.runner, self._adjusted)
+            self.adjustments = Adjustments(layer, cube, self.runner, self._adjusted, self.adjusting.emit)
         self.selected = ()
         self.result_changed.emit()
         self.classes_changed.emit()
@@ -376,7 +360,9 @@ class Session:
         layer.editable = False
         layer.editable = True
         our.show_classes(layer, result)
-        self._corrections = Corrections(layer, result, self._cube_for(result), self.runner, self._corrected)
+        self._corrections = Corrections(
+            layer, result, our.cube_behind(result, self.viewer), self.runner, self._corrected
+        )
         self.selected = ()
         self.classes_changed.emit()
         self.selection_changed.emit()
@@ -398,39 +384,10 @@ class Session:
         our.show_classes(self.labels_layer, result)
         self.classes_changed.emit()
 
-    def _cube_for(self, result: Segmentation) -> Cube | None:
-        """The open cube that a segmentation was made from."""
-        cubes = [cube for layer in self.cube_layers() if (cube := our.cube_of(layer)) is not None]
-        fitting = [c for c in cubes if _fits(c, result)]
-        same = [c for c in fitting if c.source == result.source]
-        return (same or fitting or [None])[-1]
-
     def _show_brightest_band(self) -> None:
         typical = self.typical
         if typical is not None and self.viewer.dims.ndim >= 3:
             self.show_band(int(typical.argmax()))
-
-
-def _fits(cube: Cube, result: Segmentation) -> bool:
-    return cube.image_shape == result.labels.shape and cube.n_bands == len(result.axis)
-
-
-def _made_from(result: Segmentation | None, cube: Cube | None) -> bool:
-    return cube is not None and result is not None and _fits(cube, result) and cube.source == result.source
-
-
-def _one(work: Callable[[], Any]) -> Any:
-    """A job of a single step."""
-    yield None
-    return work()
-
-
-def _ignore(*_: Any) -> None:
-    return None
-
-
-def _report(error: CubeSegError) -> None:
-    show_error(str(error))
 
 
 _SESSIONS: weakref.WeakKeyDictionary[ViewerModel, Session] = weakref.WeakKeyDictionary()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -343,6 +345,15 @@ def test_coherence_changes_the_labels_and_keeps_what_was_painted(done):
     check_spectra(done)
     paint(done.labels_layer, (5, 8), (5, 8), 1)
     check_spectra(done)
+
+
+def test_other_labels_are_made_with_progress(done):
+    seen = []
+    done.adjusting.connect(seen.append)
+    done.adjustments.cohere(2.0)
+    assert seen[-1] is None
+    assert len(seen) > 2
+    assert all(a <= b for a, b in pairwise(seen[:-1]))
 
 
 def test_granularity_goes_down_and_comes_back(done):

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHeaderView,
     QLabel,
+    QProgressBar,
     QTableView,
     QVBoxLayout,
     QWidget,
@@ -167,6 +168,15 @@ class ClassesPanel(QWidget):
         form.addRow("Classes", self.granularity)
         form.addRow("Coherence", self.coherence)
         layout.addWidget(self._sliders)
+        self._bar = QProgressBar(self)
+        self._bar.setRange(0, 100)
+        self._bar.setTextVisible(False)
+        self._bar.setFixedHeight(4)
+        keep = self._bar.sizePolicy()
+        keep.setRetainSizeWhenHidden(True)
+        self._bar.setSizePolicy(keep)
+        self._bar.hide()
+        layout.addWidget(self._bar)
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(150)
@@ -177,6 +187,7 @@ class ClassesPanel(QWidget):
         self.table.doubleClicked.connect(self._double_clicked)
         session.classes_changed.connect(self._refresh)
         session.selection_changed.connect(self._show_selection)
+        session.adjusting.connect(self._progress)
         self._refresh()
 
     def _refresh(self) -> None:
@@ -205,6 +216,10 @@ class ClassesPanel(QWidget):
             self.coherence.setValue(adjustments.result.coherence)
         self.granularity.setEnabled(least < most)
         self.coherence.setEnabled(bool(adjustments.result.evidence.size))
+
+    def _progress(self, part: float | None) -> None:
+        self._bar.setVisible(part is not None)
+        self._bar.setValue(round(100 * (part or 0)))
 
     def _coarsen(self, n: int) -> None:
         if self._session.adjustments is not None:

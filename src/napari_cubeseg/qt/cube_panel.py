@@ -8,6 +8,7 @@ from napari.layers import Image
 from qtpy.QtWidgets import QComboBox, QFormLayout, QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_cubeseg import layers as our
+from napari_cubeseg.layers import cube_layers
 from napari_cubeseg.session import Session
 
 __all__ = ["CubePanel"]
@@ -68,7 +69,7 @@ class CubePanel(QWidget):
         return self._question
 
     def _refresh(self, *_: Any) -> None:
-        layers = self._session.cube_layers()
+        layers = cube_layers(self._session.viewer)
         self._choice.clear()
         for layer in layers:
             self._choice.addItem(layer.name, layer.unique_id)
@@ -96,7 +97,7 @@ class CubePanel(QWidget):
         )
 
     def _chosen(self, index: int) -> None:
-        self._session.use_cube(self._session.cube_layers()[index])
+        self._session.use_cube(cube_layers(self._session.viewer)[index])
 
     def _ask(self) -> None:
         question = self._session.question
