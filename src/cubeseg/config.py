@@ -70,6 +70,8 @@ class FitConfig:
         "auto", "cpu", "cuda" or "mps".
     noise : {"auto", "poisson", "gaussian"}
         Likelihood of the reconstruction; "auto" looks at the file and the data.
+    threads : int
+        CPU threads of the computation; 0 = one for every core.
     memory : int
         Peak memory in bytes that the run aims to keep to, whatever the cube's size.
     network : {"infovae", "ae"}
@@ -131,6 +133,7 @@ class FitConfig:
     epochs: int = 20
     seed: int = 0
     device: str = "auto"
+    threads: int = 0
     noise: NoiseChoice = "auto"
     memory: int = 1 << 30
     network: Literal["infovae", "ae"] = "infovae"
@@ -175,6 +178,8 @@ class FitConfig:
         for name in ("epochs", "layers", "encoding", "latent", "batch", "bins", "sample"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.threads < 0:
+            raise ConfigError(f"threads must not be negative, not {self.threads}")
         if self.seed < 0:
             raise ConfigError(f"seed must not be negative, not {self.seed}")
         if not 0 <= self.dropout < 1:

@@ -176,6 +176,10 @@ class Cube:
     unit: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        bands, rows, columns = self.data.shape
+        return f"<Cube {self.source.name}: {bands} bands, {rows} x {columns} pixels, {self.data.dtype}>"
+
     def __post_init__(self) -> None:
         name, shape = self.source.path or "this array", tuple(self.data.shape)
         if len(shape) != 3:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -24,6 +24,7 @@ from cubeseg.segmentation import Segmentation, classes_from
 from cubeseg.spatial import coherent, strength_of
 from cubeseg.statistics import ClassSpectra
 from cubeseg.steps import finish, passing
+from cubeseg.threads import limited
 
 __all__ = ["FitEvent", "fit", "segment"]
 
@@ -122,8 +123,12 @@ def fit(cube: Cube, config: FitConfig | None = None) -> Generator[FitEvent, None
     config = config or FitConfig()
     if config.clusters[0] > cube.n_pixels:
         raise ConfigError(f"{config.clusters[0]} classes were asked for, but the cube has {cube.n_pixels} pixels")
+    yield FitEvent("read", 0.0, "Loading the method")
+    # torch comes with the methods that need it, and takes seconds
+    make = model_class(config.method)
     try:
-        return (yield from _fit(cube, config))
+        with limited(config.threads):
+            return (yield from _fit(cube, config, make))
     except CubeSegError:
         raise
     except MemoryError as error:
@@ -135,14 +140,13 @@ def fit(cube: Cube, config: FitConfig | None = None) -> Generator[FitEvent, None
         raise JobError(f"the computation failed: {str(error).splitlines()[0]}") from error
 
 
-def _fit(cube: Cube, config: FitConfig) -> Generator[FitEvent, None, Segmentation]:
+def _fit(cube: Cube, config: FitConfig, make: Callable[..., Any]) -> Generator[FitEvent, None, Segmentation]:
     block_bytes = int(np.clip(config.memory // 64, 4 << 20, 64 << 20))
     sample = yield from _read(cube, config, block_bytes)
     candidates = _candidates(config, len(sample.rows))
     sample = yield from _scale(sample, config)
-    # loading torch takes seconds the first time
     yield FitEvent("train", _at("train", 0.0), "Preparing the model")
-    model: Model = model_class(config.method)(sample.preprocessor, config)
+    model: Model = make(sample.preprocessor, config)
     model.start(sample)
     history: list[dict[str, float]] = []
     notes: list[str] = []

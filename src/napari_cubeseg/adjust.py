@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from napari.layers import Labels
 from napari.utils.notifications import show_error
@@ -71,20 +72,21 @@ class Adjustments:
         self._work(lambda: one(made), lambda result: self._show(result, fine), lambda: self.coarsen(n))
 
     def cohere(self, strength: float) -> None:
-        """Label again with another strength, in the background."""
-        before = self.result
-        self._work(
-            lambda: recohered(before, self._cube, strength),
-            lambda result: self._show(result, result),
-            lambda: self.cohere(strength),
-        )
+        """Label again with another strength, in the background; merged classes stay merged and can still be parted."""
+        fine, n = self._finest(), len(self.result.classes)
+
+        def steps() -> Steps:
+            made = yield from recohered(fine, self._cube, strength)
+            return made, made if n == len(made.classes) else coarser(made, n)
+
+        self._work(steps, lambda both: self._show(both[1], both[0]), lambda: self.cohere(strength))
 
     def stop(self) -> None:
         """Drop what is under way."""
         self._control.cancel()
         self._progressed(None)
 
-    def _work(self, make: Callable[[], Steps], show: Callable[[Segmentation], None], again: Callable[[], None]) -> None:
+    def _work(self, make: Callable[[], Steps], show: Callable[[Any], None], again: Callable[[], None]) -> None:
         """Run a job in place of the one under way; `again` instead of `show` where people painted meanwhile."""
         self._control.cancel()
         control = self._control = Control()
@@ -94,7 +96,7 @@ class Adjustments:
             if not control.cancelled:
                 self._progressed(part)
 
-        def done(made: Segmentation) -> None:
+        def done(made: Any) -> None:
             if control.cancelled:
                 return
             moved(None)

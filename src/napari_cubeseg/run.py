@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from napari.components import ViewerModel
@@ -65,6 +67,9 @@ class Run:
                 self._take_back()
                 failed(error)
 
+        if not config.threads:
+            # one core is left to the window; without it both would wait for each other
+            config = replace(config, threads=max(1, (os.cpu_count() or 2) - 1))
         cube, title = self._cube, f"Segmenting {self._cube.source.name}"
         runner(lambda: fit(cube, config), self.control, on_event, on_done, on_error, ignore, title=title)
 

@@ -247,3 +247,16 @@ def test_bands_of_nan_are_left_out():
     result = segment(Cube(data, cube.axis), FitConfig(method="pca", clusters=(4, 4)))
     assert adjusted_rand_score(truth.ravel(), result.labels.ravel()) > 0.95
     assert np.isnan(result.spectra.mean(1)[10:14]).all()
+
+
+def test_threads_are_limited_while_it_runs_only():
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    seen = []
+    for _ in fit(counts_cube()[0], FitConfig(clusters=(3, 3), threads=1, **QUICK)):
+        seen.append(torch.get_num_threads())
+    assert set(seen[1:]) == {1}
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(before)

@@ -371,6 +371,19 @@ def test_granularity_goes_down_and_comes_back(done):
     check_spectra(done)
 
 
+def test_coherence_keeps_the_granularity_and_the_way_back(done):
+    done.adjustments.coarsen(3)
+    done.adjustments.cohere(0.0)
+    assert len(done.result.classes) == 3
+    assert done.result.coherence == 0
+    check_spectra(done)
+    assert done.adjustments.range == (1, 6)
+    done.adjustments.coarsen(6)
+    assert len(done.result.classes) == 6
+    assert (done.labels_layer.data == done.result.evidence.argmax(axis=0) + 1).all()
+    check_spectra(done)
+
+
 def test_work_on_coarse_classes_is_not_lost_by_the_slider(done):
     done.adjustments.coarsen(3)
     kept = done.result.classes[0].id
