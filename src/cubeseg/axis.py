@@ -83,6 +83,8 @@ class SpectralAxis:
         What is measured; told from the unit where not given.
     medium : {"air", "vacuum", ""}
         For wavelengths, where the file says so.
+    rest : float
+        Rest frequency in Hz, for velocities and radio frequencies; 0 where the file does not say.
 
     Raises
     ------
@@ -94,6 +96,7 @@ class SpectralAxis:
     unit: str = ""
     kind: AxisKind = "channel"
     medium: Literal["air", "vacuum", ""] = ""
+    rest: float = 0.0
 
     def __post_init__(self) -> None:
         values = np.asarray(self.values, dtype=np.float64)

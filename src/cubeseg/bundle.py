@@ -64,6 +64,7 @@ def save(result: Segmentation, path: str | Path) -> None:
             file.create_dataset(name, data=getattr(result, name), compression="gzip", compression_opts=1, shuffle=True)
         file["axis"] = result.axis.values
         file["axis"].attrs.update(unit=result.axis.unit, kind=result.axis.kind, medium=result.axis.medium)
+        file["axis"].attrs["rest"] = result.axis.rest
         spectra = file.create_group("spectra")
         for name in ("n", "total", "squares", "finite"):
             spectra.create_dataset(name, data=getattr(result.spectra, name), compression="gzip", compression_opts=1)
@@ -127,8 +128,9 @@ def load(path: str | Path) -> Segmentation:
 
 def _load(file: Any) -> Segmentation:
     record = json.loads(_text(file["record"][()]))
-    attributes: dict[str, Any] = {name: _text(value) for name, value in file["axis"].attrs.items()}
-    axis = SpectralAxis(file["axis"][()], **attributes)
+    said = file["axis"].attrs
+    attributes: dict[str, Any] = {name: _text(said[name]) for name in ("unit", "kind", "medium")}
+    axis = SpectralAxis(file["axis"][()], **attributes, rest=float(said.get("rest", 0)))
     spectra = ClassSpectra(len(axis), len(file["spectra/n"]))
     for name in ("n", "total", "squares", "finite"):
         stored = file[f"spectra/{name}"][()]
@@ -159,7 +161,7 @@ def _load(file: Any) -> Segmentation:
         history=record["history"],
         criteria={name: {int(k): float(v) for k, v in found.items()} for name, found in record["criteria"].items()},
         spatial=Spatial(tuple(spatial["pixel_size"]), spatial["unit"], spatial["wcs"]),
-        source=Source(**source),
+        source=Source.from_record(source),
         unit=record["unit"],
         fingerprint=record["fingerprint"],
         notes=record["notes"],

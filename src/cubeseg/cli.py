@@ -122,6 +122,27 @@ def _parser() -> argparse.ArgumentParser:
 def _which_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", metavar="NAME", help="for files that hold several")
     parser.add_argument("--spectral-axis", type=int, metavar="N", help="index of the spectral axis as stored")
+    parser.add_argument(
+        "--axis", default="", metavar="TEXT", help="calibrate: '-0.96,0.01 keV', '640=Fe,1744=Mo', 'nm'"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the format, e.g. downsample=2"
+    )
+
+
+def _opened(options: argparse.Namespace) -> Any:
+    """The cube that the options name."""
+    from cubeseg.io import open_cube
+
+    settings = {}
+    for text in options.set:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise ConfigError(f"--set takes NAME=VALUE, not '{text}'")
+        settings[name] = value
+    return open_cube(
+        options.cube, dataset=options.dataset, spectral_axis=options.spectral_axis, axis=options.axis, **settings
+    )
 
 
 def _not_yet(options: argparse.Namespace) -> None:
@@ -130,9 +151,8 @@ def _not_yet(options: argparse.Namespace) -> None:
 
 def _info(options: argparse.Namespace) -> None:
     from cubeseg.describe import describe
-    from cubeseg.io import open_cube
 
-    facts = describe(open_cube(options.cube, dataset=options.dataset, spectral_axis=options.spectral_axis))
+    facts = describe(_opened(options))
     if options.json:
         print(json.dumps(facts, indent=2))
         return
@@ -149,7 +169,6 @@ def _info(options: argparse.Namespace) -> None:
 def _segment(options: argparse.Namespace) -> None:
     from cubeseg.bundle import is_result
     from cubeseg.config import FitConfig
-    from cubeseg.io import open_cube
     from cubeseg.training import fit
 
     if options.scheduler:
@@ -166,7 +185,7 @@ def _segment(options: argparse.Namespace) -> None:
     if is_result(options.cube):
         _coarsen(options, config.clusters, output)
         return
-    cube = open_cube(options.cube, dataset=options.dataset, spectral_axis=options.spectral_axis)
+    cube = _opened(options)
     if output.exists() and output.samefile(cube.source.path):
         raise DataError(f"{output}: is the cube itself; give the result another name")
     progress = _Progress()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -94,12 +94,27 @@ class Spatial:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a cube came from; enough to open it again in the same way."""
+    """Where a cube came from; enough to open it again in the same way.
+
+    `dataset`, `spectral_axis`, `axis` and `settings` are what :func:`cubeseg.open_cube` was told or found.
+    """
 
     path: str = ""
     format: str = "array"
     dataset: str = ""
     spectral_axis: int | None = None
+    axis: str = ""
+    settings: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Source:
+        """From what JSON has made of one."""
+        settings = tuple((str(name), str(value)) for name, value in record.get("settings", ()))
+        return cls(**{**record, "settings": settings})
+
+    def same_data(self, other: Source) -> bool:
+        """Whether both give the same values, whatever the calibration of the axis."""
+        return replace(self, axis="") == replace(other, axis="")
 
     @property
     def name(self) -> str:

@@ -58,14 +58,14 @@ def cube_layers(viewer: ViewerModel) -> list[Image]:
 
 def made_from(result: Segmentation | None, cube: Cube | None) -> bool:
     """Whether a segmentation was made from a cube."""
-    return cube is not None and result is not None and _fits(cube, result) and cube.source == result.source
+    return cube is not None and result is not None and _fits(cube, result) and cube.source.same_data(result.source)
 
 
 def cube_behind(result: Segmentation, viewer: ViewerModel) -> Cube | None:
     """The open cube that a segmentation was made from; else the newest one that it fits."""
     cubes = [cube for layer in cube_layers(viewer) if (cube := cube_of(layer)) is not None]
     fitting = [c for c in cubes if _fits(c, result)]
-    same = [c for c in fitting if c.source == result.source]
+    same = [c for c in fitting if c.source.same_data(result.source)]
     return (same or fitting or [None])[-1]
 
 

@@ -10,7 +10,7 @@ from napari.utils.notifications import show_error
 
 from cubeseg.bundle import is_result, load
 from cubeseg.errors import CubeSegError
-from cubeseg.io import ChoiceNeeded, open_cube
+from cubeseg.io import ChoiceNeeded, open_cube, reopen
 from napari_cubeseg.layers import cube_layer, map_layers, segmentation_layer
 
 __all__ = ["get_reader", "read"]
@@ -62,7 +62,7 @@ def _result_layers(path: str) -> list[LayerData]:
     source = result.source
     if source.path and Path(source.path).is_file():
         try:
-            cube = open_cube(source.path, dataset=source.dataset or None, spectral_axis=source.spectral_axis)
+            cube = reopen(source)
             if cube.source.fingerprint() == result.fingerprint:
                 layers.append(cube_layer(cube))
         except CubeSegError:

@@ -1,13 +1,25 @@
 """Reading cubes: one module per format, one registry. A new format is a new module, imported here."""
 
 from cubeseg.io import envi, fits, hdf5, matlab, numpy_files
-from cubeseg.io.registry import Candidate, ChoiceNeeded, Format, ReadOptions, formats, open_cube, reader
+from cubeseg.io.registry import (
+    Candidate,
+    ChoiceNeeded,
+    Format,
+    ReadOptions,
+    Setting,
+    formats,
+    open_cube,
+    reader,
+    remember,
+    reopen,
+)
 
 __all__ = [
     "Candidate",
     "ChoiceNeeded",
     "Format",
     "ReadOptions",
+    "Setting",
     "envi",
     "fits",
     "formats",
@@ -16,4 +28,6 @@ __all__ = [
     "numpy_files",
     "open_cube",
     "reader",
+    "remember",
+    "reopen",
 ]

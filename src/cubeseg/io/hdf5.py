@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cubeseg.axis import SpectralAxis
+from cubeseg.calibration import inside
 from cubeseg.cube import Cube, LazyArray, Noise, NoiseKind, Source, Spatial
 from cubeseg.errors import DataError
 from cubeseg.io.layout import Vector, check_claim, check_size, choose, is_axis_word, make_axis, spatial_order
@@ -50,7 +51,8 @@ def _cube(path: Path, file: Any, options: ReadOptions) -> Cube:
     data = lazy_dataset(path, dataset, order)
     near = _nearest_first(vectors, dataset.name)
     number, scale = scales.get(found.dataset, (None, None))
-    axis, notes = make_axis(data.shape[0], near if scale is None or number != found.spectral_axis else [scale])
+    scaled = scale is not None and number == found.spectral_axis and not inside(options.axis)
+    axis, notes = make_axis(data.shape[0], [scale] if scale is not None and scaled else near, options.axis)
     attributes = _attributes(dataset, file)
     if not axis.calibrated:
         axis = _calibrated(axis, attributes, dataset.parent)

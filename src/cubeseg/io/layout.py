@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeseg.axis import SpectralAxis, normalise_unit
+from cubeseg.calibration import inside
 from cubeseg.errors import DataError
 from cubeseg.io.registry import Candidate, ChoiceNeeded, ReadOptions
 
@@ -139,8 +140,15 @@ def guess_axis(name: str, shape: tuple[int, ...], vectors: Sequence[Vector]) -> 
     return best
 
 
-def make_axis(n_bands: int, vectors: Sequence[Vector]) -> tuple[SpectralAxis, dict[str, Any]]:
+def make_axis(n_bands: int, vectors: Sequence[Vector], said: str = "") -> tuple[SpectralAxis, dict[str, Any]]:
     """The spectral axis from the vectors of a file; channel numbers where none fits.
+
+    Parameters
+    ----------
+    n_bands : int
+    vectors : sequence of Vector
+    said : str
+        The user's calibration; where it names a vector of the file, that one is taken.
 
     Returns
     -------
@@ -148,6 +156,9 @@ def make_axis(n_bands: int, vectors: Sequence[Vector]) -> tuple[SpectralAxis, di
     metadata : dict
         ``axis_guessed`` where the unit was told from the values.
     """
+    named = inside(said)
+    if named is not None:
+        vectors = [_named(vectors, *named, n_bands)]
     fitting = [v for v in vectors if len(v.values) == n_bands and v.spectral and _monotonic(v.values)]
     if not fitting:
         notes: dict[str, Any] = {}
@@ -157,7 +168,7 @@ def make_axis(n_bands: int, vectors: Sequence[Vector]) -> tuple[SpectralAxis, di
         return SpectralAxis.channels(n_bands), notes
     vector = max(fitting, key=lambda v: bool(v.unit))
     unit, kind = normalise_unit(vector.unit)
-    notes = {}
+    notes = {"axis_from": vector.name}
     if unit == "m":
         values, unit = in_usual_unit(vector.values)
         vector = replace(vector, values=values)
@@ -170,6 +181,16 @@ def make_axis(n_bands: int, vectors: Sequence[Vector]) -> tuple[SpectralAxis, di
         kind = "raman_shift"
     medium = vector.medium if vector.medium in ("air", "vacuum") else ""
     return SpectralAxis(vector.values, unit, kind, medium), notes  # type: ignore[arg-type]
+
+
+def _named(vectors: Sequence[Vector], name: str, unit: str, n_bands: int) -> Vector:
+    for vector in vectors:
+        if vector.name.strip("/") == name.strip("/"):
+            if vector.values.size != n_bands or not _monotonic(vector.values):
+                raise DataError(f"'{name}' has {vector.values.size} values, or turns back; there are {n_bands} bands")
+            return replace(vector, unit=unit or vector.unit, known=True)
+    there = ", ".join(v.name for v in vectors if v.values.size == n_bands) or "no vector of that length"
+    raise DataError(f"there is no vector '{name}' in the file; there is {there}")
 
 
 def spatial_order(spectral: int, ndim: int = 3) -> tuple[int, int, int]:

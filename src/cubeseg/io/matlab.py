@@ -53,7 +53,7 @@ def _v73_cube(path: Path, file: Any, options: ReadOptions) -> Cube:
     assert found.spectral_axis is not None
     bands, y, x = (2 - n for n in spatial_order(found.spectral_axis))
     data = lazy_dataset(path, file[found.dataset], (bands, y, x))
-    axis, notes = make_axis(data.shape[0], vectors)
+    axis, notes = make_axis(data.shape[0], vectors, options.axis)
     for vector in vectors:
         if vector.name.rsplit("/", 1)[-1] == "bbl":
             notes |= bad_bands(vector.values, data.shape[0])
@@ -99,7 +99,7 @@ def read_v5(path: Path, options: ReadOptions) -> Cube:
     if array is None:
         array = loadmat(str(path), variable_names=[found.dataset])[found.dataset]
     data = array.transpose(spatial_order(found.spectral_axis))
-    axis, notes = make_axis(data.shape[0], vectors)
+    axis, notes = make_axis(data.shape[0], vectors, options.axis)
     if "bbl" in sides:
         notes |= bad_bands(sides["bbl"], data.shape[0])
     return Cube(data, axis, source=Source(str(path), "MATLAB", found.dataset, found.spectral_axis), metadata=notes)
@@ -149,7 +149,7 @@ def _flattened(path: Path, known: dict[str, Any], sides: dict[str, NDArray[Any]]
 
         matrix = loadmat(str(path), variable_names=[name])[name]
         data = matrix.reshape(shape[0], *size, order="F")
-        axis, notes = make_axis(shape[0], vectors_of(sides))
+        axis, notes = make_axis(shape[0], vectors_of(sides), options.axis)
         notes["pixel_order"] = "column-major (assumed, as MATLAB writes)"
         return Cube(data, axis, source=Source(str(path), "MATLAB", name, 0), metadata=notes)
     return None

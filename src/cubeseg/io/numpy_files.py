@@ -62,7 +62,7 @@ def read_npz(path: Path, options: ReadOptions) -> Cube:
             check_memory(str(path), int(np.prod(shape, dtype=np.float64)) * dtype.itemsize)
             stored = archive[found.dataset]
         data = stored.transpose(spatial_order(found.spectral_axis))
-    axis, notes = make_axis(data.shape[0], vectors)
+    axis, notes = make_axis(data.shape[0], vectors, options.axis)
     source = Source(str(path), "NumPy archive", found.dataset, found.spectral_axis)
     return Cube(data, axis, source=source, metadata=notes)
 

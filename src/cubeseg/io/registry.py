@@ -1,18 +1,36 @@
 """The one registry of formats: who reads what, and how a path becomes a Cube.
 
-A format is one module with one function decorated by :func:`reader`. No format knows another.
+A format is one module with one function decorated by :func:`reader`. No format knows another. Other packages add theirs
+by an entry point of the group ``cubeseg.readers`` that names such a module.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
-from cubeseg.cube import Cube
-from cubeseg.errors import DataError
+from cubeseg.calibration import inside, recalibrated
+from cubeseg.cube import Cube, Source
+from cubeseg.errors import ConfigError, DataError
+from cubeseg.io.remembered import keep, recall
 
-__all__ = ["Candidate", "ChoiceNeeded", "Format", "ReadOptions", "formats", "open_cube", "reader"]
+__all__ = [
+    "Candidate",
+    "ChoiceNeeded",
+    "Format",
+    "ReadOptions",
+    "Setting",
+    "formats",
+    "open_cube",
+    "reader",
+    "remember",
+    "reopen",
+]
 
 
 @dataclass(frozen=True)
@@ -30,20 +48,60 @@ class Candidate:
 
 
 class ChoiceNeeded(DataError):
-    """The file does not say which dataset, or which of its axes, is meant; ``candidates`` lists them, best first."""
+    """The user must say something before the file can be opened.
 
-    def __init__(self, message: str, path: str, candidates: tuple[Candidate, ...]) -> None:
+    Parameters
+    ----------
+    message : str
+    path : str
+    candidates : tuple of Candidate
+        Which dataset, and which of its axes, is meant; best first.
+    settings : tuple of Setting
+        What else there is to say, with a default for this file: how to thin a cube that would fill the memory, for one.
+    """
+
+    def __init__(
+        self, message: str, path: str, candidates: tuple[Candidate, ...], settings: tuple[Setting, ...] = ()
+    ) -> None:
         super().__init__(message)
         self.path = path
         self.candidates = candidates
+        self.settings = settings
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Something that the reader of a format lets people choose.
+
+    `text` asks for it in the users' words; `values` are the answers with what to call them, none for free text;
+    `default` holds where nothing is said.
+    """
+
+    name: str
+    text: str
+    values: tuple[tuple[str, str], ...] = ()
+    default: str = ""
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What the user says where the file does not: dataset name and index of the spectral axis as stored."""
+    """What the user says where the file does not.
+
+    Parameters
+    ----------
+    dataset : str, optional
+    spectral_axis : int, optional
+        Index as stored.
+    axis : str
+        Another calibration of the spectral axis, see :mod:`cubeseg.calibration`.
+    settings : mapping of str to str
+        Of the format, see :class:`Setting`; only those that were said.
+    """
 
     dataset: str | None = None
     spectral_axis: int | None = None
+    axis: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,44 +117,72 @@ class Format:
     sniff : callable (path, head) -> bool
         Whether the content (its first 4096 bytes) is of this format.
     read : callable (path, options) -> Cube
+    settings : tuple of Setting
+        What people can choose about reading such files.
+    folders : bool
+        Such a cube is a folder; its sniff is given folders only, with an empty head.
     """
 
     name: str
     suffixes: tuple[str, ...]
     sniff: Callable[[Path, bytes], bool]
     read: Callable[[Path, ReadOptions], Cube]
+    settings: tuple[Setting, ...] = ()
+    folders: bool = False
 
 
 _FORMATS: list[Format] = []
 
 
 def reader(
-    name: str, suffixes: tuple[str, ...], sniff: Callable[[Path, bytes], bool]
+    name: str,
+    suffixes: tuple[str, ...],
+    sniff: Callable[[Path, bytes], bool],
+    settings: tuple[Setting, ...] = (),
+    folders: bool = False,
 ) -> Callable[[Callable[[Path, ReadOptions], Cube]], Callable[[Path, ReadOptions], Cube]]:
     """Register the decorated function as the reader of a format."""
 
     def register(read: Callable[[Path, ReadOptions], Cube]) -> Callable[[Path, ReadOptions], Cube]:
-        _FORMATS.append(Format(name, suffixes, sniff, read))
+        _FORMATS.append(Format(name, suffixes, sniff, read, settings, folders))
         return read
 
     return register
 
 
 def formats() -> tuple[Format, ...]:
-    """All registered formats, in the order in which they are tried."""
+    """All registered formats, in the order in which they are tried; those of other packages last."""
+    _load_plugins()
     return tuple(_FORMATS)
 
 
-def open_cube(path: str | Path, *, dataset: str | None = None, spectral_axis: int | None = None) -> Cube:
+@cache
+def _load_plugins() -> None:
+    for entry in entry_points(group="cubeseg.readers"):
+        try:
+            entry.load()
+        except Exception as error:
+            # one broken package must not keep every file closed
+            warnings.warn(f"the reader '{entry.name}' ({entry.value}) cannot be loaded: {error}", stacklevel=2)
+
+
+def open_cube(
+    path: str | Path, *, dataset: str | None = None, spectral_axis: int | None = None, axis: str = "", **settings: str
+) -> Cube:
     """Open a datacube; its data stay in the file.
 
     Parameters
     ----------
     path : path-like
+        A file; or a folder, for formats that are one (Zarr, single-band images).
     dataset : str, optional
         Name of the dataset, variable or extension, for files that hold several.
     spectral_axis : int, optional
         Index of the spectral axis in the order in which the file (as NumPy sees it) stores it.
+    axis : str, optional
+        Another calibration of the spectral axis, e.g. ``"-0.96,0.01 keV"``; see :mod:`cubeseg.calibration`.
+    **settings : str
+        Of the format, e.g. ``downsample="2"``; see ``Format.settings``.
 
     Returns
     -------
@@ -108,22 +194,93 @@ def open_cube(path: str | Path, *, dataset: str | None = None, spectral_axis: in
         One line: which file, what is wrong, what to do.
     ChoiceNeeded
         If the file holds several candidates and nothing says which is meant.
+    ConfigError
+        For a setting that the format does not have.
     """
     file = Path(path)
     head = _head(file)
-    options = ReadOptions(dataset, spectral_axis)
-    for known in _FORMATS:
-        if known.sniff(file, head):
-            break
-    else:
-        names = ", ".join(dict.fromkeys(known.name for known in _FORMATS))
-        raise DataError(f"{file}: is of no format that cubeseg reads ({names})")
+    options = ReadOptions(dataset, spectral_axis, axis.strip(), settings)
+    known = _format_of(file, head)
+    _check_settings(file, known, settings)
+    try:
+        cube = _read(file, known, options)
+    except ChoiceNeeded as question:
+        answer = recall(_signature(known, question)) if options == ReadOptions(axis=options.axis) else None
+        if answer is None:
+            raise
+        options = ReadOptions(axis=options.axis or answer.pop("axis", ""), **answer)
+        cube = _read(file, known, options)
+    if inside(options.axis) and "axis_from" not in cube.metadata:
+        raise DataError(f"{file}: files of this format hold no vectors that an axis could be taken from")
+    if options.axis:
+        cube = replace(cube, axis=recalibrated(cube.axis, options.axis, file))
+    said = tuple(sorted(options.settings.items()))
+    return replace(cube, source=replace(cube.source, axis=options.axis, settings=said))
+
+
+def reopen(source: Source) -> Cube:
+    """Open a cube again as it was opened before.
+
+    Raises
+    ------
+    DataError
+        If the file is gone or no longer what it was.
+    """
+    return open_cube(
+        source.path, dataset=source.dataset or None, spectral_axis=source.spectral_axis, axis=source.axis,
+        **dict(source.settings),
+    )  # fmt: skip
+
+
+def remember(question: ChoiceNeeded, **said: Any) -> None:
+    """Let files of the same layout (names and numbers of axes of their datasets) open without asking from now on.
+
+    Parameters
+    ----------
+    question : ChoiceNeeded
+        What was asked.
+    **said
+        The answer, as for :func:`open_cube`: ``dataset``, ``spectral_axis``, ``axis``; settings are not kept.
+    """
+    keep(_signature(_format_of(Path(question.path), _head(Path(question.path))), question), said)
+
+
+def _signature(known: Format, question: ChoiceNeeded) -> str:
+    return "; ".join([known.name, *sorted(f"{c.dataset} {len(c.shape)}" for c in question.candidates)])
+
+
+def _format_of(file: Path, head: bytes) -> Format:
+    folder = file.is_dir()
+    for known in formats():
+        if known.folders == folder and known.sniff(file, head):
+            return known
+    if folder:
+        names = ", ".join(dict.fromkeys(known.name for known in formats() if known.folders))
+        raise DataError(f"{file}: is a folder, and no cube of its own ({names}); name a file in it")
+    names = ", ".join(dict.fromkeys(known.name for known in formats()))
+    raise DataError(f"{file}: is of no format that cubeseg reads ({names})")
+
+
+def _check_settings(file: Path, known: Format, settings: Mapping[str, str]) -> None:
+    there = {setting.name: setting for setting in known.settings}
+    for name, value in settings.items():
+        if name not in there:
+            raise ConfigError(
+                f"{file}: there is no setting '{name}' for {known.name} files"
+                + (f"; there is {', '.join(there)}" if there else "")
+            )
+        allowed = [v for v, _ in there[name].values]
+        if allowed and value not in allowed:
+            raise ConfigError(f"{file}: {name} is {' or '.join(allowed)}, not '{value}'")
+
+
+def _read(file: Path, known: Format, options: ReadOptions) -> Cube:
     try:
         return known.read(file, options)
-    except DataError as error:
+    except (DataError, ConfigError) as error:
         if str(file) in str(error):
             raise
-        raise DataError(f"{file}: {error}") from error
+        raise type(error)(f"{file}: {error}") from error
     except MemoryError as error:
         raise DataError(f"{file}: does not fit into memory in this format; convert it to HDF5 or ENVI") from error
     except Exception as error:
@@ -135,12 +292,12 @@ def open_cube(path: str | Path, *, dataset: str | None = None, spectral_axis: in
 
 
 def _head(file: Path) -> bytes:
-    """The first 4096 bytes of a file that can be a cube at all."""
+    """The first 4096 bytes of a file that can be a cube at all; none of a folder."""
     try:
         if not file.exists():
             raise DataError(f"{file}: there is no such file")
         if file.is_dir():
-            raise DataError(f"{file}: is a folder; name a file in it")
+            return b""
         if not file.is_file():
             # reading a pipe would wait for ever
             raise DataError(f"{file}: is a device or a pipe; name a file on a disk")
