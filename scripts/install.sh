@@ -23,4 +23,4 @@ constraint=""
 # shellcheck disable=SC2086
 $pip $constraint "$TORCH"
 # shellcheck disable=SC2086
-$pip $constraint "$QT" --editable . --group dev
+$pip $constraint "$QT" --editable ".[instruments,zarr,distributed]" --group dev
