@@ -250,6 +250,11 @@ class Cube:
         ------
         Block
         """
+        for rows, columns in self.places(max_bytes):
+            yield self.block(rows, columns)
+
+    def places(self, max_bytes: int = 64 << 20) -> Iterator[tuple[slice, slice]]:
+        """Rows and columns of the rectangles of :meth:`blocks`."""
         height, width = self.image_shape
         tall, wide = self._chunk()
         pixels = max(1, max_bytes // (4 * self.n_bands))
@@ -262,7 +267,7 @@ class Cube:
             rows, columns = max(tall, pixels // width // tall * tall), width
         for top in range(0, height, rows):
             for left in range(0, width, columns):
-                yield self.block(slice(top, min(top + rows, height)), slice(left, min(left + columns, width)))
+                yield slice(top, min(top + rows, height)), slice(left, min(left + columns, width))
 
     def spectra(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Float32:
         """Read the spectra of single pixels, touching only the chunks that hold them.

@@ -1,12 +1,13 @@
 """Reading cubes: one module per format, one registry. A new format is a new module, imported here."""
 
-from cubeseg.io import envi, fits, hdf5, matlab, numpy_files
+from cubeseg.io import cubefile, envi, fits, hdf5, matlab, numpy_files
 from cubeseg.io.registry import (
     Candidate,
     ChoiceNeeded,
     Format,
     ReadOptions,
     Setting,
+    format_of,
     formats,
     open_cube,
     reader,
@@ -20,8 +21,10 @@ __all__ = [
     "Format",
     "ReadOptions",
     "Setting",
+    "cubefile",
     "envi",
     "fits",
+    "format_of",
     "formats",
     "hdf5",
     "matlab",

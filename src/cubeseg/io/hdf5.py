@@ -25,6 +25,7 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
     "HDF5",
     (".h5", ".hdf5", ".hdf", ".he5", ".nxs"),
     lambda path, head: head.startswith(SIGNATURE) and path.suffix.lower() != ".mat",
+    generic=True,
 )
 def read_hdf5(path: Path, options: ReadOptions) -> Cube:
     """The cube of an HDF5 file; nothing is read but its surroundings."""

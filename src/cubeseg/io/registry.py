@@ -25,6 +25,7 @@ __all__ = [
     "Format",
     "ReadOptions",
     "Setting",
+    "format_of",
     "formats",
     "open_cube",
     "reader",
@@ -121,6 +122,10 @@ class Format:
         What people can choose about reading such files.
     folders : bool
         Such a cube is a folder; its sniff is given folders only, with an empty head.
+    generic : bool
+        Takes files of many layouts, and is asked after those that know theirs.
+    expands : bool
+        Opening a file takes long, because all of it must be unpacked.
     """
 
     name: str
@@ -129,6 +134,8 @@ class Format:
     read: Callable[[Path, ReadOptions], Cube]
     settings: tuple[Setting, ...] = ()
     folders: bool = False
+    generic: bool = False
+    expands: bool = False
 
 
 _FORMATS: list[Format] = []
@@ -140,11 +147,13 @@ def reader(
     sniff: Callable[[Path, bytes], bool],
     settings: tuple[Setting, ...] = (),
     folders: bool = False,
+    generic: bool = False,
+    expands: bool = False,
 ) -> Callable[[Callable[[Path, ReadOptions], Cube]], Callable[[Path, ReadOptions], Cube]]:
     """Register the decorated function as the reader of a format."""
 
     def register(read: Callable[[Path, ReadOptions], Cube]) -> Callable[[Path, ReadOptions], Cube]:
-        _FORMATS.append(Format(name, suffixes, sniff, read, settings, folders))
+        _FORMATS.append(Format(name, suffixes, sniff, read, settings, folders, generic, expands))
         return read
 
     return register
@@ -153,7 +162,7 @@ def reader(
 def formats() -> tuple[Format, ...]:
     """All registered formats, in the order in which they are tried; those of other packages last."""
     _load_plugins()
-    return tuple(_FORMATS)
+    return tuple(sorted(_FORMATS, key=lambda known: known.generic))
 
 
 @cache
@@ -247,6 +256,18 @@ def remember(question: ChoiceNeeded, **said: Any) -> None:
 
 def _signature(known: Format, question: ChoiceNeeded) -> str:
     return "; ".join([known.name, *sorted(f"{c.dataset} {len(c.shape)}" for c in question.candidates)])
+
+
+def format_of(path: str | Path) -> Format:
+    """The format of a file or folder.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read or is of none.
+    """
+    file = Path(path)
+    return _format_of(file, _head(file))
 
 
 def _format_of(file: Path, head: bytes) -> Format:
