@@ -10,6 +10,8 @@ Nothing here guesses: what is said holds, and what cannot be understood is refus
 ``axis.csv nm``                a text file: one value per band, or channel and value in two columns
 ``nm``, ``nm air``             the numbers are right, and this is what they are
 ``dataset:entry/energy keV``   a vector inside the file itself
+``to keV``, ``to nm air``      the present axis in another unit (:mod:`cubeseg.conversion`)
+``A; B``                       first A, then B
 =============================  ==========================================================================
 """
 
@@ -24,9 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeseg.axis import SpectralAxis, normalise_unit
+from cubeseg.conversion import converted
 from cubeseg.errors import ConfigError, DataError
 
-__all__ = ["inside", "line_energy", "recalibrated"]
+__all__ = ["chained", "inside", "line_energy", "recalibrated"]
 
 Medium = Literal["air", "vacuum", ""]
 
@@ -61,8 +64,13 @@ def recalibrated(axis: SpectralAxis, text: str, file: Path | None = None) -> Spe
     DataError
         If the values do not fit the cube.
     """
+    for step in text.split(";")[:-1]:
+        axis = recalibrated(axis, step, file)
+    text = text.split(";")[-1].strip()
     body, unit, medium = _parts(text)
     n = len(axis)
+    if body == "to" and unit:
+        return converted(axis, unit, medium=medium)
     if body.startswith(_INSIDE):
         # the reader has already taken it
         return axis
@@ -82,6 +90,12 @@ def recalibrated(axis: SpectralAxis, text: str, file: Path | None = None) -> Spe
         values = _from_file(body, file, n)
     _check_unit(unit, text)
     return replace(SpectralAxis(values, unit, medium=medium))
+
+
+def chained(before: str, text: str) -> str:
+    """One description for the second calibration after the first, which is dropped where it has no part in it."""
+    relative = text.strip().startswith("to ") or not _parts(text)[0]
+    return f"{before}; {text.strip()}" if before and relative else text.strip()
 
 
 def line_energy(text: str) -> float:

@@ -164,6 +164,8 @@ def _info(options: argparse.Namespace) -> None:
     print(f"  unit of data   {facts['data_unit'] or 'not said'}")
     print(f"  noise          {facts['noise']}")
     print(f"  masked pixels  {facts['masked_pixels']} of {height * width}")
+    for note in facts["notes"]:
+        print(f"  note           {note}")
 
 
 def _segment(options: argparse.Namespace) -> None:

@@ -8,7 +8,18 @@ from cubeseg.cube import Cube
 from cubeseg.preprocess import usable_pixels
 from cubeseg.probe import probe
 
-__all__ = ["describe"]
+__all__ = ["describe", "notes"]
+
+# what readers leave in the metadata for people to know
+_NOTES = (
+    "partial", "axis_guessed", "axis_rejected", "first_only", "not_used", "pixel_order", "references", "unplaced",
+    "summed", "ignored",
+)  # fmt: skip
+
+
+def notes(cube: Cube) -> list[str]:
+    """What people should know about how a cube was read, one sentence each."""
+    return [str(cube.metadata[name]) for name in _NOTES if name in cube.metadata]
 
 
 def describe(cube: Cube) -> dict[str, Any]:
@@ -19,7 +30,7 @@ def describe(cube: Cube) -> dict[str, Any]:
     dict
         path, format, dataset, shape (bands, y, x), dtype, spectral_axis (name, kind, unit, first, last,
         bands, calibrated, medium), unit (of the spectral axis), data_unit, noise, variance (whether stored),
-        masked_pixels, pixel_size, pixel_unit, wcs (whether known).
+        masked_pixels, pixel_size, pixel_unit, wcs (whether known), notes (see :func:`notes`).
     """
     import numpy as np
 
@@ -51,4 +62,5 @@ def describe(cube: Cube) -> dict[str, Any]:
         "pixel_size": list(cube.spatial.pixel_size),
         "pixel_unit": cube.spatial.unit,
         "wcs": bool(cube.spatial.wcs),
+        "notes": notes(cube),
     }

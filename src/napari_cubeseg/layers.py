@@ -12,6 +12,7 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from cubeseg.axis import SpectralAxis
 from cubeseg.cube import Cube, Spatial
+from cubeseg.overview import Overview
 from cubeseg.probe import Probe, probe
 from cubeseg.segmentation import Segmentation
 
@@ -25,12 +26,14 @@ __all__ = [
     "result_of",
     "role",
     "segmentation_layer",
+    "show_axis",
     "show_classes",
+    "sum_layer",
     "truth_layer",
 ]
 
 KEY = "cubeseg"
-Role = Literal["cube", "labels", "preview", "truth", "confidence", "error"]
+Role = Literal["cube", "sum", "labels", "preview", "truth", "confidence", "error"]
 
 _PINT = {"Angstrom": "angstrom", "": "pixel", "pixel": "pixel", "deg": "degree"}
 
@@ -93,6 +96,35 @@ def cube_layer(cube: Cube) -> tuple[Any, dict[str, Any], str]:
         "rgb": False,
     }
     return cube.data, keywords, "image"
+
+
+def show_axis(layer: Image, cube: Cube) -> None:
+    """Let a cube's layer follow another calibration of the same data."""
+    scale, translate, label, unit = _spectral_transform(cube.axis)
+    pixel_unit = _pixel(cube.spatial)[1]
+    layer.metadata[KEY]["cube"] = cube
+    layer.units = (unit, pixel_unit, pixel_unit)
+    layer.scale = (scale, *layer.scale[1:])
+    layer.translate = (translate, *layer.translate[1:])
+    layer.axis_labels = (label, "y", "x")
+
+
+def sum_layer(cube: Cube, found: Overview) -> tuple[Any, dict[str, Any], str]:
+    """Layer data tuple of the sum over all bands (y, x)."""
+    pixel, pixel_unit = _pixel(cube.spatial)
+    few = found.image.ravel()[:: max(1, found.image.size // 100_000)]
+    finite = few[np.isfinite(few)]
+    low, high = (float(v) for v in np.percentile(finite, (1, 99.5))) if finite.size else (0.0, 1.0)
+    keywords = {
+        "name": f"{cube.source.name} sum",
+        "metadata": {KEY: {"role": "sum"}},
+        "axis_labels": ("y", "x"),
+        "units": (pixel_unit, pixel_unit),
+        "scale": pixel,
+        "colormap": "gray",
+        "contrast_limits": (low, high) if high > low else (low, low + 1),
+    }
+    return found.image, keywords, "image"
 
 
 def segmentation_layer(

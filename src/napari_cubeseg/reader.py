@@ -10,12 +10,15 @@ from napari.utils.notifications import show_error
 
 from cubeseg.bundle import is_result, load
 from cubeseg.errors import CubeSegError
-from cubeseg.io import ChoiceNeeded, open_cube, reopen
+from cubeseg.io import ChoiceNeeded, format_of, open_cube, reopen
 from napari_cubeseg.layers import cube_layer, map_layers, segmentation_layer
 
 __all__ = ["get_reader", "read"]
 
 LayerData = tuple[Any, ...]
+
+# files above this are opened in the background
+_LARGE = 256 << 20
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[LayerData]] | None:
@@ -36,6 +39,8 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
     paths = [path] if isinstance(path, (str, Path)) else list(path)
     layers: list[LayerData] = []
     for one in paths:
+        if _takes_long(one) and _open_later(one):
+            continue
         if is_result(one):
             layers.extend(_result_layers(one))
             continue
@@ -45,6 +50,31 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
             if not _ask(question):
                 raise
     return layers or [(None,)]
+
+
+def _takes_long(path: str | Path) -> bool:
+    """Whether opening would hold up the window."""
+    try:
+        return Path(path).stat().st_size > _LARGE or format_of(path).expands
+    except (OSError, CubeSegError):
+        return False
+
+
+def _open_later(path: str | Path) -> bool:
+    """Open in the background; False where there is no window to go on working in."""
+    from napari import current_viewer
+
+    from napari_cubeseg.session import session_of
+
+    viewer = current_viewer()
+    if viewer is None or is_result(path):
+        return False
+    from napari_cubeseg.qt.jobs import run_in_thread
+
+    session = session_of(viewer)
+    session.use_threads(run_in_thread)
+    session.cubes.open(path)
+    return True
 
 
 def _read_or_tell(path: str | Sequence[str]) -> list[LayerData]:
@@ -81,6 +111,6 @@ def _ask(question: ChoiceNeeded) -> bool:
     viewer = current_viewer()
     if viewer is None:
         return False
-    session_of(viewer).ask(question)
+    session_of(viewer).cubes.ask(question)
     viewer.window.add_plugin_dock_widget("napari-cubeseg", "Segment datacube")
     return True

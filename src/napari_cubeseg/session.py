@@ -17,12 +17,13 @@ from psygnal import Signal
 from cubeseg.config import FitConfig
 from cubeseg.cube import Cube
 from cubeseg.errors import CubeSegError
-from cubeseg.io import ChoiceNeeded
+from cubeseg.overview import Overview
 from cubeseg.segmentation import Segmentation
 from napari_cubeseg import layers as our
 from napari_cubeseg.adjust import Adjustments
 from napari_cubeseg.clicks import ClickWatcher
 from napari_cubeseg.corrections import Corrections
+from napari_cubeseg.cubes import Cubes
 from napari_cubeseg.inspection import Inspection, Pixel
 from napari_cubeseg.jobs import Control, Runner, ignore, one, run_now
 from napari_cubeseg.run import Run
@@ -45,8 +46,6 @@ class Session:
 
     cube_changed = Signal()
     """Another cube is the active one (or none)."""
-    question_changed = Signal()
-    """A file waits for the user to say which dataset and axis are meant (`question`), or no longer."""
     run_changed = Signal()
     """A run has started, paused, resumed or ended."""
     progressed = Signal(object)
@@ -71,7 +70,7 @@ class Session:
         self.runner = runner
         self.cube_layer: Image | None = None
         self.labels_layer: Labels | None = None
-        self.question: ChoiceNeeded | None = None
+        self.cubes = Cubes(self)
         self.selected: tuple[int, ...] = ()
         self.pixel: Pixel | None = None
         self._run: Run | None = None
@@ -117,13 +116,20 @@ class Session:
 
     @property
     def typical(self) -> NDArray[np.float32] | None:
-        """Mean spectrum (bands,) of the few pixels that were read when the active cube was opened."""
-        found = None if self.cube_layer is None else self.cube_layer.metadata[our.KEY].get("probe")
-        if found is None:
+        """Mean spectrum (bands,) of the active cube; of a few pixels until all of it has been seen."""
+        if self.cube_layer is None:
             return None
+        if self.overview is not None:
+            return self.overview.mean
+        found = self.cube_layer.metadata[our.KEY]["probe"]
         finite = np.isfinite(found.typical)
         total = np.where(finite, found.typical, 0).sum(axis=0)
         return np.asarray(total / np.maximum(finite.sum(axis=0), 1), dtype=np.float32)
+
+    @property
+    def overview(self) -> Overview | None:
+        """What a pass over the whole active cube has given, once it has ended."""
+        return None if self.cube_layer is None else self.cube_layer.metadata[our.KEY].get("overview")
 
     @property
     def band(self) -> int:
@@ -134,6 +140,12 @@ class Session:
 
     # requests
 
+    def use_threads(self, runner: Runner) -> None:
+        """Run jobs through `runner` from now on; the active cube is looked over."""
+        self.runner = runner
+        if self.cube_layer is not None:
+            self.cubes.look_over(self.cube_layer)
+
     def use_cube(self, layer: Image | None) -> None:
         """Make a cube layer the active one, together with its newest segmentation."""
         if layer is self.cube_layer:
@@ -142,31 +154,13 @@ class Session:
         self.pixel = None
         if layer is not None:
             self._show_brightest_band()
+            self.cubes.look_over(layer)
+        self._show_value()
         self.cube_changed.emit()
         self.pixel_changed.emit()
         cube = self.cube
         mine = [item for item in self.viewer.layers if our.made_from(our.result_of(item), cube)]
         self._use_labels(mine[-1] if mine else None)
-
-    def ask(self, question: ChoiceNeeded | None) -> None:
-        """Let the Cube panel ask which dataset of a file is meant; None when answered."""
-        self.question = question
-        self.question_changed.emit()
-
-    def answer(self, dataset: str, spectral_axis: int | None) -> None:
-        """Open the file of the pending question as the user said."""
-        from cubeseg.io import open_cube
-
-        if self.question is None:
-            return
-        path = self.question.path
-        try:
-            cube = open_cube(path, dataset=dataset, spectral_axis=spectral_axis)
-        except CubeSegError as error:
-            show_error(str(error))
-            return
-        self.ask(None)
-        self.add(our.cube_layer(cube))
 
     def add(self, layer: tuple[Any, dict[str, Any], str]) -> Layer:
         """Add a layer data tuple to the viewer."""
@@ -272,8 +266,16 @@ class Session:
             ignore,
         )
 
+    def recalibrated(self) -> None:
+        """Tell of another spectral axis."""
+        self.cube_changed.emit()
+        self.band_changed.emit(self.band)
+        self._show_value()
+        self.classes_changed.emit()
+
     def stop_work(self) -> None:
-        """Stop the run without touching the viewer, which may be closing."""
+        """Stop all work without touching the viewer, which may be closing."""
+        self.cubes.stop()
         if self._run is not None:
             self._run.control.cancel()
             self._run = None
@@ -283,6 +285,9 @@ class Session:
     def _finished(self, result: Segmentation, layer: Labels) -> None:
         self._run = None
         self.run_changed.emit()
+        if our.made_from(result, self.cube) and self.cube is not None:
+            # it may have been calibrated meanwhile
+            result.axis, result.source = self.cube.axis, self.cube.source
         if our.made_from(result, self.cube) or self.cube is None:
             self._use_labels(layer)
         show_info(f"{len(result.classes)} classes found in {result.source.name}")
@@ -304,6 +309,7 @@ class Session:
             self._use_labels(layer)
 
     def _removed(self, event: Any) -> None:
+        self.cubes.forget(event.value)
         if event.value is self.labels_layer:
             self._use_labels(None)
         if event.value is self.cube_layer:
@@ -322,7 +328,9 @@ class Session:
 
     def _stepped(self, event: Any) -> None:
         if self.cube_layer is not None:
+            self.cubes.stepped(self.band)
             self.band_changed.emit(self.band)
+            self._show_value()
 
     def _clicked(self, position: tuple[float, ...]) -> None:
         if self.cube_layer is not None:
@@ -383,6 +391,13 @@ class Session:
             show_error(str(error))
         our.show_classes(self.labels_layer, result)
         self.classes_changed.emit()
+
+    def _show_value(self) -> None:
+        """Write the true value of the band into the picture: napari's slider knows only even steps."""
+        overlay = self.viewer.canvas.overlays.text
+        cube = self.cube
+        overlay.text = "" if cube is None else cube.axis.format(self.band)
+        overlay.visible = cube is not None
 
     def _show_brightest_band(self) -> None:
         typical = self.typical

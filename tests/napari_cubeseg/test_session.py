@@ -444,9 +444,9 @@ def test_a_file_that_does_not_say_is_asked_about(viewer, notified):
     with pytest.raises(ChoiceNeeded) as asked:
         read(str(path))
     session = session_of(viewer)
-    session.ask(asked.value)
-    session.answer("MAPS_RAW/data_a", 0)
-    assert session.question is None
+    session.cubes.ask(asked.value)
+    session.cubes.answer("MAPS_RAW/data_a", 0)
+    assert session.cubes.question is None
     assert session.cube.data.shape == (2048, 11, 9)
 
 

@@ -320,12 +320,12 @@ def test_a_file_with_several_cubes_asks_in_the_panel(viewer, docks, tmp_path):
             file[name] = np.random.default_rng(0).random((12, 13, 40))
     viewer.open(str(path), plugin=DIST)
     session = session_of(viewer)
-    assert session.question is not None
+    assert session.cubes.question is not None
     segment, _ = docks
     wait(lambda: button(segment, "cubeseg.cube.open").isVisible(), 5)
     segment.findChild(QWidget, "cubeseg.cube.dataset").setCurrentIndex(1)
     button(segment, "cubeseg.cube.open").click()
-    assert session.question is None
+    assert session.cubes.question is None
     assert session.cube.data.shape == (40, 12, 13)
     assert not button(segment, "cubeseg.cube.open").isVisible()
 

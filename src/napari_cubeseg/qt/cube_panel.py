@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import html
+from pathlib import Path
 from typing import Any
 
 from napari.layers import Image
-from qtpy.QtWidgets import QComboBox, QFormLayout, QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QFrame,
+    QGridLayout,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
 
+from cubeseg.axis import SpectralAxis
+from cubeseg.describe import notes
+from cubeseg.io import Setting
 from napari_cubeseg import layers as our
 from napari_cubeseg.layers import cube_layers
+from napari_cubeseg.qt.calibration_form import CalibrationForm
 from napari_cubeseg.session import Session
 
 __all__ = ["CubePanel"]
@@ -34,8 +54,25 @@ class CubePanel(QWidget):
         layout.addWidget(self._choice)
         layout.addWidget(self._facts)
         layout.addWidget(self._make_question())
+        layout.addWidget(self._make_work())
+        self._copy = QPushButton(self)
+        self._copy.setObjectName("cubeseg.cube.copy")
+        self._copy.setToolTip(
+            "In this file the values of one band lie far apart, so the slider is slow. A copy with the bands one after "
+            "the other makes it quick; the file itself stays as it is."
+        )
+        self._copy.clicked.connect(self._copy_where)
+        layout.addWidget(self._copy)
+        folded = QCollapsible("Calibrate the spectral axis")
+        folded.setObjectName("cubeseg.cube.fold")
+        folded.setDuration(0)
+        self.calibration = CalibrationForm(session)
+        folded.addWidget(self.calibration)
+        layout.addWidget(folded)
         session.cube_changed.connect(self._refresh)
-        session.question_changed.connect(self._ask)
+        session.cubes.question_changed.connect(self._ask)
+        session.cubes.working.connect(self._show_work)
+        session.cubes.overview_changed.connect(self._refresh)
         session.viewer.layers.events.inserted.connect(self._refresh)
         session.viewer.layers.events.removed.connect(self._refresh)
         self._refresh()
@@ -61,12 +98,56 @@ class CubePanel(QWidget):
         skip = QPushButton("Not now", self._question)
         skip.setToolTip("Leave the file closed")
         skip.clicked.connect(self._skipped)
-        form = QFormLayout(self._question)
-        form.addRow(self._text)
-        form.addRow("Dataset", self._dataset)
-        form.addRow("Spectral axis", self._axis)
-        form.addRow(self._open, skip)
+        self._values = QLineEdit(self._question)
+        self._values.setObjectName("cubeseg.cube.values")
+        self._values.setPlaceholderText("as the file says")
+        self._values.setToolTip("What the bands are: -0.96,0.01 keV, or dataset:NAME keV for a list in the file")
+        self._keep = QCheckBox("Open such files like this from now on", self._question)
+        self._keep.setToolTip("For files with the same datasets the question is not asked again")
+        self._settings: dict[str, QComboBox | QLineEdit] = {}
+        self._form = QFormLayout(self._question)
+        self._form.addRow(self._text)
+        self._form.addRow("Dataset", self._dataset)
+        self._form.addRow("Spectral axis", self._axis)
+        self._form.addRow("Values", self._values)
+        self._form.addRow(self._keep)
+        self._form.addRow(self._open, skip)
         return self._question
+
+    def _make_work(self) -> QWidget:
+        self._work = QWidget(self)
+        self._work_text = QLabel(self._work)
+        self._bar = QProgressBar(self._work)
+        self._bar.setTextVisible(False)
+        self._bar.setFixedHeight(6)
+        stop = QPushButton("Stop", self._work)
+        stop.setObjectName("cubeseg.cube.stop")
+        stop.setToolTip("Give up what is under way; the cube stays open")
+        stop.clicked.connect(self._session.cubes.stop)
+        layout = QGridLayout(self._work)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._work_text, 0, 0)
+        layout.addWidget(self._bar, 1, 0)
+        layout.addWidget(stop, 0, 1, 2, 1)
+        self._work.hide()
+        return self._work
+
+    def _show_work(self, work: tuple[str, float | None] | None) -> None:
+        self._work.setVisible(work is not None)
+        if work is not None:
+            text, part = work
+            self._work_text.setText(text if part is None else f"{text}: {part:.0%}")
+            self._bar.setRange(0, 0 if part is None else 100)
+            self._bar.setValue(round(100 * (part or 0)))
+
+    def _copy_where(self) -> None:
+        cube = self._session.cube
+        if cube is None:
+            return
+        near = str(Path(cube.source.path).with_suffix("")) + "-bands.h5"
+        path, _ = QFileDialog.getSaveFileName(self, "Write a copy that follows the slider", near, "HDF5 (*.h5)")
+        if path:
+            self._session.cubes.copy(path)
 
     def _refresh(self, *_: Any) -> None:
         layers = cube_layers(self._session.viewer)
@@ -78,13 +159,16 @@ class CubePanel(QWidget):
         if active in layers:
             self._choice.setCurrentIndex(layers.index(active))
         self._facts.setText(self._describe(active))
+        size = self._session.cubes.copy_size()
+        self._copy.setVisible(size > 0)
+        self._copy.setText(f"Make a copy that is quick to look through ({size / 2**30:.1f} GiB)…")
 
     def _describe(self, layer: Image | None) -> str:
         cube = self._session.cube
         if cube is None or layer is None:
             return (
                 "Drop a datacube on the window, or try <i>File › Open Sample › napari-cubeseg</i>. "
-                "Read are HDF5, FITS, ENVI, MATLAB and NumPy files."
+                "Read are HDF5, FITS, ENVI, Ripple, MATLAB, TIFF, Zarr, NumPy files and those of many instruments."
             )
         axis, (height, width) = cube.axis, cube.image_shape
         found = layer.metadata[our.KEY]["probe"]
@@ -93,22 +177,46 @@ class CubePanel(QWidget):
         span = f"{first:.4g} to {last:.4g} {axis.display_unit}" if axis.calibrated else "channels, not calibrated"
         return (
             f"<b>{layer.name}</b> ({cube.source.format})<br>{height} × {width} pixels, {cube.n_bands} bands<br>"
-            f"{axis.name}: {span}<br>Noise: {noise}"
+            f"{axis.name}: {span}{_medium(axis)}<br>Noise: {noise}"
+            + "".join(f"<br><i>{html.escape(note)}</i>" for note in notes(cube))
         )
 
     def _chosen(self, index: int) -> None:
         self._session.use_cube(cube_layers(self._session.viewer)[index])
 
     def _ask(self) -> None:
-        question = self._session.question
+        question = self._session.cubes.question
         self._question.setVisible(question is not None)
         if question is None:
             return
         self._text.setText(str(question))
+        self._values.clear()
+        self._keep.setChecked(False)
+        self._list_settings(question.settings)
         self._dataset.clear()
         for candidate in question.candidates:
             shape = " × ".join(map(str, candidate.shape))
             self._dataset.addItem(f"{candidate.dataset}   {shape}  {candidate.dtype}", candidate)
+
+    def _list_settings(self, settings: tuple[Setting, ...]) -> None:
+        for widget in self._settings.values():
+            self._form.removeRow(widget)
+        self._settings.clear()
+        for setting in settings:
+            if setting.values:
+                box = QComboBox(self._question)
+                for value, text in setting.values:
+                    box.addItem(text, value)
+                box.setCurrentIndex(max(0, box.findData(setting.default)))
+                widget: QComboBox | QLineEdit = box
+            else:
+                widget = QLineEdit(setting.default, self._question)
+            widget.setObjectName(f"cubeseg.cube.{setting.name}")
+            widget.setToolTip(setting.text)
+            label = QLabel(setting.text, self._question)
+            label.setWordWrap(True)
+            self._form.insertRow(self._form.rowCount() - 2, label, widget)
+            self._settings[setting.name] = widget
 
     def _list_axes(self, index: int) -> None:
         self._axis.clear()
@@ -122,8 +230,18 @@ class CubePanel(QWidget):
 
     def _answered(self) -> None:
         candidate = self._dataset.currentData()
-        if candidate is not None:
-            self._session.answer(candidate.dataset, self._axis.currentData())
+        said = {
+            name: str(w.currentData()) if isinstance(w, QComboBox) else w.text().strip()
+            for name, w in self._settings.items()
+        }
+        self._session.cubes.answer(
+            "" if candidate is None else candidate.dataset, self._axis.currentData(), self._values.text().strip(), said,
+            self._keep.isChecked(),
+        )  # fmt: skip
 
     def _skipped(self) -> None:
-        self._session.ask(None)
+        self._session.cubes.ask(None)
+
+
+def _medium(axis: SpectralAxis) -> str:
+    return f" ({axis.medium})" if axis.medium else ""

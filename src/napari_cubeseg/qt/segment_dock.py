@@ -23,7 +23,7 @@ class SegmentDock(QScrollArea):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
         session = session_of(napari_viewer)
-        session.runner = run_in_thread
+        session.use_threads(run_in_thread)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

@@ -25,7 +25,7 @@ class SpectraDock(QWidget):
         super().__init__()
         self.setObjectName("cubeseg.spectra")
         self._session = session_of(napari_viewer)
-        self._session.runner = run_in_thread
+        self._session.use_threads(run_in_thread)
         self._placed = False
         viewer = self._session.viewer
         self.plot = ThemedPlot(viewer.theme, self)
@@ -64,6 +64,7 @@ class SpectraDock(QWidget):
         session = self._session
         for signal in (session.cube_changed, session.classes_changed, session.selection_changed, session.pixel_changed):
             signal.connect(self._draw_soon)
+        session.cubes.overview_changed.connect(self._draw_soon)
         session.band_changed.connect(self._show_band)
         viewer.events.theme.connect(self._theme)
         self._draw()
@@ -113,7 +114,11 @@ class SpectraDock(QWidget):
         if result is not None:
             self._draw_classes(result, axis.values)
         elif self._session.typical is not None:
-            self._draw_curve(axis.values, self._session.typical, "mean of some pixels", "#8c96a0")
+            seen = self._session.overview
+            name = "mean of some pixels" if seen is None else "mean"
+            self._draw_curve(axis.values, self._session.typical, name, "#8c96a0")
+            if seen is not None:
+                self._draw_curve(axis.values, seen.highest, "highest pixel of every band", "#b3722d")
         self._draw_pixel(axis.values)
         self.plot.legend.setColumnCount(max(1, -(-len(self.plot.legend.items) // 6)))
         self._show_band(self._session.band)

@@ -1,0 +1,224 @@
+"""The open cubes: opening files, the look over a whole cube, its calibration, a copy that is quick to look through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Layer
+from napari.utils.notifications import show_error, show_info
+from psygnal import Signal
+
+from cubeseg.calibration import chained, recalibrated
+from cubeseg.cube import Cube
+from cubeseg.errors import CubeSegError
+from cubeseg.io import ChoiceNeeded, open_cube, remember
+from cubeseg.io.cubefile import band_cost, copied
+from cubeseg.overview import Overview, overview
+from napari_cubeseg import layers as our
+from napari_cubeseg.jobs import Control, Steps, ignore, one, run_now
+
+if TYPE_CHECKING:
+    from napari_cubeseg.session import Session
+
+__all__ = ["Cubes"]
+
+# a band that takes more of the file than this, and much more than its own size, does not follow the slider
+_SLOW_BAND = 64 << 20
+
+
+class Cubes:
+    """What a session does with cubes before they are segmented.
+
+    Parameters
+    ----------
+    session : Session
+    """
+
+    question_changed = Signal()
+    """A file waits for the user to say what is meant (`question`), or no longer."""
+    working = Signal(object)
+    """What is under way: (text, part done or None); None when nothing is."""
+    overview_changed = Signal()
+    """The whole of a cube has been seen: its mean spectrum is known."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.question: ChoiceNeeded | None = None
+        self._control = Control()
+        self._looks: dict[Layer, Control] = {}
+        self._band: int | None = None
+
+    # opening
+
+    def open(self, path: str | Path, then: Callable[[], None] = lambda: None, **said: Any) -> None:
+        """Open a file in the background; `said` as for :func:`cubeseg.open_cube`."""
+        name = Path(path).name
+
+        def work() -> Any:
+            return our.cube_layer(open_cube(path, **said))
+
+        def opened(layer: Any) -> None:
+            self.working.emit(None)
+            self._session.add(layer)
+            then()
+
+        self._work(f"Opening {name}", lambda: one(work), opened)
+
+    def ask(self, question: ChoiceNeeded | None) -> None:
+        """Let the Cube panel ask which dataset of a file is meant; None when answered."""
+        self.question = question
+        self.question_changed.emit()
+
+    def answer(
+        self,
+        dataset: str,
+        spectral_axis: int | None,
+        axis: str = "",
+        settings: dict[str, str] | None = None,
+        keep: bool = False,
+    ) -> None:
+        """Open the file of the pending question as the user said; with `keep`, all files of its layout."""
+        question = self.question
+        if question is None:
+            return
+        said: dict[str, Any] = {"dataset": dataset or None, "spectral_axis": spectral_axis, "axis": axis}
+
+        def opened() -> None:
+            self.ask(None)
+            if keep:
+                remember(question, **{name: value for name, value in said.items() if value not in (None, "")})
+
+        self.open(question.path, opened, **said, **(settings or {}))
+
+    # looking over
+
+    def look_over(self, layer: Image) -> None:
+        """Make the sum image and the mean spectrum in the background, unless they are there."""
+        cube, state = our.cube_of(layer), layer.metadata[our.KEY]
+        if cube is None or self._session.runner is run_now or "overview" in state or layer in self._looks:
+            return
+        control = self._looks[layer] = Control()
+        name = cube.source.name
+
+        def done(found: Overview) -> None:
+            self._looks.pop(layer, None)
+            self.working.emit(None)
+            if layer in self._session.viewer.layers:
+                state["overview"] = found
+                self._show_sum(layer, cube, found)
+                self.overview_changed.emit()
+
+        def failed(error: CubeSegError) -> None:
+            self._looks.pop(layer, None)
+            self.working.emit(None)
+            show_error(str(error))
+
+        def progress(part: Any) -> None:
+            if part is not None and layer in self._looks:
+                self.working.emit((f"Summing up {name}", part))
+
+        self._session.runner(lambda: overview(cube), control, progress, done, failed, ignore)
+
+    def stepped(self, band: int) -> None:
+        """The slider was moved: who looks through the bands wants to see them, not the sum."""
+        before, self._band = self._band, band
+        if before is None or before == band:
+            return
+        for item in self._session.viewer.layers:
+            if our.role(item) == "sum" and item.visible and not item.metadata[our.KEY].get("moved"):
+                item.metadata[our.KEY]["moved"] = True
+                item.visible = False
+
+    def forget(self, layer: Layer) -> None:
+        """A layer was removed."""
+        control = self._looks.pop(layer, None)
+        if control is not None:
+            control.cancel()
+            self.working.emit(None)
+
+    def stop(self) -> None:
+        """Give up what is under way."""
+        self._control.cancel()
+        for control in self._looks.values():
+            control.cancel()
+        self._looks.clear()
+        self.working.emit(None)
+
+    # calibrating
+
+    def calibrate(self, text: str) -> bool:
+        """Give the active cube another spectral axis (see :mod:`cubeseg.calibration`); its segmentations follow."""
+        layer, cube = self._session.cube_layer, self._session.cube
+        if layer is None or cube is None:
+            return False
+        try:
+            axis = recalibrated(cube.axis, text, Path(cube.source.path) if cube.source.path else None)
+        except CubeSegError as error:
+            show_error(str(error))
+            return False
+        band = self._session.band
+        source = replace(cube.source, axis=chained(cube.source.axis, text))
+        made = replace(cube, axis=axis, source=source)
+        for item in self._session.viewer.layers:
+            result = our.result_of(item)
+            if our.made_from(result, cube) and result is not None:
+                result.axis, result.source = axis, source
+                result.log.append({"operation": "calibrate", "axis": text})
+        our.show_axis(layer, made)
+        self._session.show_band(band)
+        self._session.recalibrated()
+        return True
+
+    # copying
+
+    def copy_size(self) -> int:
+        """Bytes of a copy that would follow the slider; 0 where the active cube does already."""
+        cube = self._session.cube
+        if cube is None:
+            return 0
+        plane = cube.n_pixels * np.dtype(cube.data.dtype).itemsize
+        cost = band_cost(cube)
+        return plane * cube.n_bands if cost > _SLOW_BAND and cost > 4 * plane else 0
+
+    def copy(self, path: str | Path) -> None:
+        """Write such a copy in the background and open it."""
+        cube = self._session.cube
+        if cube is None:
+            return
+
+        def written(made: Path) -> None:
+            self.working.emit(None)
+            show_info(f"{made} written; it is opened in place of {cube.source.name}")
+            self.open(made)
+
+        self._work(f"Copying {cube.source.name}", lambda: copied(cube, path), written)
+
+    def _work(self, text: str, make: Callable[[], Steps], done: Callable[[Any], None]) -> None:
+        control = self._control = Control()
+        self.working.emit((text, None))
+
+        def progress(part: Any) -> None:
+            if part is not None and not control.cancelled:
+                self.working.emit((text, part))
+
+        def failed(error: CubeSegError) -> None:
+            self.working.emit(None)
+            if isinstance(error, ChoiceNeeded):
+                self.ask(error)
+            else:
+                show_error(str(error))
+
+        self._session.runner(make, control, progress, done, failed, ignore, title=text)
+
+    def _show_sum(self, layer: Image, cube: Cube, found: Overview) -> None:
+        layers = self._session.viewer.layers
+        active = layers.selection.active
+        made = Layer.create(*our.sum_layer(cube, found))
+        layers.insert(layers.index(layer) + 1, made)
+        # who paints meanwhile goes on painting
+        layers.selection.active = active if active in layers else layer
+        self._band = self._session.band
