@@ -1,173 +1,168 @@
-"""MATLAB .mat: v5 and v7 through SciPy, v7.3 as HDF5 with its axes reversed."""
+"""MATLAB .mat: v5 to v7 by their own parser, v7.3 as HDF5 with its axes reversed."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeseg.cube import Cube, Source
+from cubeseg.cube import Cube, LazyArray, Source
 from cubeseg.errors import DataError
-from cubeseg.io.hdf5 import SIGNATURE, lazy_dataset, open_hdf5
-from cubeseg.io.layout import Vector, bad_bands, check_memory, check_size, choose, make_axis, spatial_order, vectors_of
+from cubeseg.io.hdf5 import SIGNATURE, lazy_dataset, open_hdf5, text
+from cubeseg.io.layout import bad_bands, choose, make_axis, spatial_order
+from cubeseg.io.lazy import AxisView
+from cubeseg.io.mat5 import Mat5, Stored, is_mat5
+from cubeseg.io.matlab_tables import SETTINGS, find_table
+from cubeseg.io.matlab_variables import LONGEST, Magnitude, Reversed, Variable, Variables
 from cubeseg.io.registry import ReadOptions, reader
 
 __all__: list[str] = []
 
-_FLAT_NAMES = ("Y", "V", "X", "R", "data")
+# ground truth of the unmixing sets is no cube
+_TRUTH = re.compile(r"(^|\.)(S_GT|GT|gt)[^.]*$")
+_INTERFEROMETER = "Hyperspectrum_cube"
 
 
 def _is_v73(path: Path, head: bytes) -> bool:
     return head.startswith(b"MATLAB 7.3") or (path.suffix.lower() == ".mat" and head.startswith(SIGNATURE))
 
 
-@reader("MATLAB 7.3", (".mat",), _is_v73)
+@reader("MATLAB 7.3", (".mat",), _is_v73, SETTINGS)
 def read_v73(path: Path, options: ReadOptions) -> Cube:
     """An HDF5 file whose arrays lie in MATLAB's order: NumPy sees their axes reversed."""
     file = open_hdf5(path)
     try:
-        return _v73_cube(path, file, options)
+        return _cube(_v73(path, file), "MATLAB 7.3", options)
     except BaseException:
         file.close()
         raise
 
 
-def _v73_cube(path: Path, file: Any, options: ReadOptions) -> Cube:
+@reader("MATLAB", (".mat",), lambda path, head: is_mat5(head) or head.startswith(b"MATLAB 5.0"), SETTINGS)
+def read_v5(path: Path, options: ReadOptions) -> Cube:
+    """The chosen variable is mapped, or unpacked where it is compressed; of the others only small ones are read."""
+    file = Mat5(path)
+    found = _v5(file, dict(file.arrays))
+    wanted = (options.dataset or "").split(".")[0]
+    if wanted in file.structs or (not found.cubes() and find_table(found, options) is None):
+        # compressed structs take time to look into
+        arrays = dict(file.arrays)
+        for struct in file.structs:
+            arrays |= file.fields(struct)
+        found = _v5(file, arrays)
+    return _cube(found, "MATLAB", options)
+
+
+def _v5(file: Mat5, arrays: dict[str, Stored]) -> Variables:
+    def source(name: str) -> Any:
+        array = arrays[name]
+        if array.is_complex:
+            return Magnitude(file.read(array), file.read(array, file.imaginary(array)))
+        return file.read(array)
+
+    def variable(array: Stored) -> Variable:
+        dtype = np.dtype(np.float64) if array.is_complex else array.real.dtype.newbyteorder("=")
+        return Variable(array.shape, dtype, array.kind == "logical", array.is_complex)
+
+    numeric = {name: array for name, array in arrays.items() if array.kind != "text"}
+    small = {n: file.read(a) for n, a in numeric.items() if max(a.shape) == a.size <= LONGEST and not a.is_complex}
+    texts = {name: file.text(array) for name, array in arrays.items() if array.kind == "text"}
+    return Variables(
+        file.path, {n: variable(a) for n, a in numeric.items()}, small, texts | {"header": file.note}, source
+    )
+
+
+def _v73(path: Path, file: Any) -> Variables:
     import h5py
 
-    cubes: list[tuple[str, tuple[int, ...], Any]] = []
-    vectors: list[Vector] = []
+    variables: dict[str, Variable] = {}
+    small: dict[str, NDArray[Any]] = {}
+    texts: dict[str, str] = {}
 
     def visit(name: str, item: Any) -> None:
-        if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "uif" or name.startswith("#"):
+        if not isinstance(item, h5py.Dataset) or name.startswith("#") or "MATLAB_empty" in item.attrs:
             return
-        if item.ndim == 3:
-            cubes.append((name, item.shape[::-1], item.dtype))
-        elif 1 <= item.ndim <= 2 and max(item.shape, default=0) == item.size and 1 < item.size <= 1_000_000:
-            vectors.append(Vector(name, np.ravel(item[()]).astype(np.float64)))
+        key, kind = name.replace("/", "."), text(item.attrs.get("MATLAB_class", ""))
+        shape = tuple(int(n) for n in item.shape[::-1])
+        complex_ = item.dtype.names == ("real", "imag")
+        if kind == "char":
+            codes = np.ravel(item[()]).tolist() if item.size <= 65536 and item.dtype.kind in "ui" else []
+            texts[key] = "".join(map(chr, codes))
+        elif (item.dtype.kind in "uif" or complex_) and kind not in ("cell", "function_handle") and item.ndim:
+            variables[key] = Variable(
+                shape, item.dtype["real"] if complex_ else item.dtype, kind == "logical", complex_
+            )
+            if not complex_ and max(shape) == item.size <= LONGEST:
+                small[key] = np.asarray(item[()])
 
     file.visititems(visit)
-    found = choose(str(path), cubes, vectors, options)
-    assert found.spectral_axis is not None
-    bands, y, x = (2 - n for n in spatial_order(found.spectral_axis))
-    data = lazy_dataset(path, file[found.dataset], (bands, y, x))
-    axis, notes = make_axis(data.shape[0], vectors, options.axis)
-    for vector in vectors:
-        if vector.name.rsplit("/", 1)[-1] == "bbl":
-            notes |= bad_bands(vector.values, data.shape[0])
-    return Cube(data, axis, source=Source(str(path), "MATLAB 7.3", found.dataset, found.spectral_axis), metadata=notes)
+
+    def source(name: str) -> Any:
+        dataset = file[name.replace(".", "/")]
+        # says what is wrong with it, too
+        view = lazy_dataset(path, dataset, tuple(range(dataset.ndim))[::-1])  # type: ignore[arg-type]
+        mapped = isinstance(view, np.ndarray)
+        if not variables[name].is_complex:
+            return view if mapped else Reversed(dataset)
+        parts = (view[part] if mapped else Reversed(dataset.fields(part), dataset, part) for part in ("real", "imag"))
+        return Magnitude(*parts)
+
+    return Variables(path, variables, small, texts, source)
 
 
-def _is_v5(path: Path, head: bytes) -> bool:
-    # the text at the beginning is free; version and byte order at its end are not
-    return head.startswith(b"MATLAB 5.0") or head[124:128] in (b"\x00\x01IM", b"\x01\x00MI")
+def _cube(found: Variables, name: str, options: ReadOptions) -> Cube:
+    """The cube among the variables, whatever the version of the file."""
+    path, vectors = found.path, found.vectors()
+    cubes = [(n, s, d) for n, s, d in found.cubes() if not _TRUTH.search(n) or n == options.dataset]
+    table = None if cubes and not found.is_table(options.dataset) else find_table(found, options)
+    if table is not None:
+        dataset, spectral, notes = table.name, table.bands, dict(table.notes)
+        data = table.unfold(found.source(dataset), str(path))
+    else:
+        chosen = choose(str(path), cubes, vectors, options)
+        assert chosen.spectral_axis is not None
+        dataset, spectral, notes = chosen.dataset, chosen.spectral_axis, {}
+        data = _turned(found.source(dataset), spatial_order(spectral), str(path))
+    if found.variables[dataset].is_complex:
+        notes["complex"] = "the numbers are complex; their magnitude is used"
+    _check_interferometer(found, dataset, data.shape[0])
+    axis, more = make_axis(data.shape[0], found.nearest(vectors, dataset), options.axis)
+    notes |= more
+    if more.get("axis_from", "").endswith("fr_real"):
+        notes["axis_guessed"] = "fr_real is taken to be in THz, as the programs that write it have it"
+    for side, values in found.small.items():
+        if side.rsplit(".", 1)[-1] == "bbl":
+            notes |= bad_bands(np.ravel(values), data.shape[0])
+    mask = _saturation(found, dataset, (data.shape[1], data.shape[2]))
+    return Cube(
+        data, axis, mask=mask, source=Source(str(path), name, dataset, spectral), metadata=found.notes() | notes
+    )
 
 
-@reader("MATLAB", (".mat",), _is_v5)
-def read_v5(path: Path, options: ReadOptions) -> Cube:
-    """The chosen variable is read whole, as the format demands; the others are not touched."""
-    from scipy.io import loadmat, whosmat
-
-    _check_elements(path)
-    listed = whosmat(str(path))
-    numeric = {"double", "single", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"}
-    known = {name: (shape, kind) for name, shape, kind in listed if kind in numeric}
-    small = [name for name, (shape, _) in known.items() if max(shape, default=0) == np.prod(shape) <= 1_000_000]
-    sides = loadmat(str(path), variable_names=small) if small else {}
-    sides = {name: value for name, value in sides.items() if isinstance(value, np.ndarray)}
-    vectors = vectors_of(sides)
-    cubes = [
-        (name, tuple(shape), _dtype(kind))
-        for name, (shape, kind) in known.items()
-        if len(shape) == 3 and (not name.startswith(("S_GT", "GT", "gt")) or name == options.dataset)
-    ]
-    flat = None if cubes and options.dataset is None else _flattened(path, known, sides, options)
-    if flat is not None:
-        return flat
-    inside: dict[str, NDArray[Any]] = {}
-    if not cubes:
-        inside = _struct_fields(path, [name for name, shape, kind in listed if kind == "struct" and shape == (1, 1)])
-        cubes = [(name, value.shape, str(value.dtype)) for name, value in inside.items() if value.ndim == 3]
-        vectors = [*vectors, *vectors_of(inside)]
-        sides |= {name.rsplit(".", 1)[-1]: value for name, value in inside.items()}
-    found = choose(str(path), cubes, vectors, options)
-    assert found.spectral_axis is not None
-    check_memory(str(path), int(np.prod(found.shape, dtype=np.float64)) * np.dtype(found.dtype).itemsize)
-    array = inside.get(found.dataset)
-    if array is None:
-        array = loadmat(str(path), variable_names=[found.dataset])[found.dataset]
-    data = array.transpose(spatial_order(found.spectral_axis))
-    axis, notes = make_axis(data.shape[0], vectors, options.axis)
-    if "bbl" in sides:
-        notes |= bad_bands(sides["bbl"], data.shape[0])
-    return Cube(data, axis, source=Source(str(path), "MATLAB", found.dataset, found.spectral_axis), metadata=notes)
+def _turned(source: Any, order: tuple[int, int, int], name: str) -> LazyArray:
+    if isinstance(source, np.ndarray):
+        return source.transpose(order)
+    return AxisView(source, order, name=name)
 
 
-def _struct_fields(path: Path, names: list[str]) -> dict[str, NDArray[Any]]:
-    """Numeric fields of structs, as ``struct.field``."""
-    from scipy.io import loadmat
-
-    if not names:
-        return {}
-    found = {}
-    for name, value in loadmat(str(path), variable_names=names).items():
-        if name in names and isinstance(value, np.ndarray) and value.dtype.names and value.size == 1:
-            for field in value.dtype.names:
-                inner = value.reshape(-1)[0][field]
-                if isinstance(inner, np.ndarray) and inner.dtype.kind in "uif":
-                    found[f"{name}.{field}"] = inner
-    return found
+def _check_interferometer(found: Variables, dataset: str, n_bands: int) -> None:
+    if dataset.endswith(_INTERFEROMETER):
+        for name, values in found.small.items():
+            if name.endswith("fr_real") and 2 * values.size == n_bands:
+                raise DataError(
+                    f"{found.path}: '{dataset}' holds {values.size} real planes and then {values.size} imaginary ones; "
+                    "save it as double or single, or save its magnitude"
+                )
 
 
-def _check_elements(path: Path) -> None:
-    """Follow the file's chain of data elements: the last one must end inside it (MAT-file format, level 5)."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        order: Literal["little", "big"] = "little" if file.read(128)[126:128] == b"IM" else "big"
-        while len(tag := file.read(8)) == 8:
-            end = file.tell() + int.from_bytes(tag[4:8], order)
-            check_size(str(path), size, end)
-            file.seek(end)
-
-
-def _flattened(path: Path, known: dict[str, Any], sides: dict[str, NDArray[Any]], options: ReadOptions) -> Cube | None:
-    """The (bands x pixels) matrix of the unmixing sets, its pixels in column-major order."""
-    names = [options.dataset] if options.dataset in known else [n for n in _FLAT_NAMES if n in known]
-    for name in names:
-        shape = known[name][0]
-        if len(shape) != 2 or min(shape) < 2:
-            continue
-        size = _image_size(shape[1], known, sides)
-        if size is None:
-            raise DataError(
-                f"{path}: '{name}' is a table of {shape[0]} x {shape[1]}; nothing says its image's height and width: "
-                "add the variables nRow and nCol, or store it as rows x columns x bands"
-            )
-        from scipy.io import loadmat
-
-        matrix = loadmat(str(path), variable_names=[name])[name]
-        data = matrix.reshape(shape[0], *size, order="F")
-        axis, notes = make_axis(shape[0], vectors_of(sides), options.axis)
-        notes["pixel_order"] = "column-major (assumed, as MATLAB writes)"
-        return Cube(data, axis, source=Source(str(path), "MATLAB", name, 0), metadata=notes)
-    return None
-
-
-def _image_size(pixels: int, known: dict[str, Any], sides: dict[str, NDArray[Any]]) -> tuple[int, int] | None:
-    """Height and width: stated, or those of another variable with as many pixels, or a square."""
-    for rows, columns in (("lines", "cols"), ("nRow", "nCol"), ("H", "W"), ("rows", "columns")):
-        if rows in sides and columns in sides and sides[rows].size == 1 == sides[columns].size:
-            size = int(sides[rows].item()), int(sides[columns].item())
-            if size[0] * size[1] == pixels:
-                return size
-    for shape, _ in known.values():
-        if len(shape) >= 2 and shape[0] > 1 and shape[1] > 1 and shape[0] * shape[1] == pixels:
-            return int(shape[0]), int(shape[1])
-    side = round(pixels**0.5)
-    return (side, side) if side * side == pixels else None
-
-
-def _dtype(kind: str) -> str:
-    return {"double": "float64", "single": "float32"}.get(kind, kind)
+def _saturation(found: Variables, dataset: str, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """The pixels that an interferometer's ``saturationMap`` calls usable (1); 0 is saturated."""
+    name = dataset.replace(_INTERFEROMETER, "saturationMap")
+    variable = found.variables.get(name)
+    if name == dataset or variable is None or variable.shape != shape or variable.is_complex:
+        return None
+    usable = np.asarray(found.source(name)[:, :]) != 0
+    return usable if usable.any() else None
