@@ -167,5 +167,8 @@ class SpectralAxis:
         """The value of a band with its unit, for reading: ``"6.404 keV"`` or ``"channel 12"``."""
         if not self.calibrated:
             return f"channel {self.values[band]:g}"
-        digits = max(0, 1 - int(np.floor(np.log10(abs(self.step)))))
+        # on an uneven axis neighbours may lie much closer here than on average
+        near = self.values[max(0, band - 1) : band + 2]
+        step = np.abs(np.diff(near)).min() if len(near) > 1 else 1.0
+        digits = max(0, 1 - int(np.floor(np.log10(step))))
         return f"{self.values[band]:.{digits}f} {self.display_unit}".rstrip()
