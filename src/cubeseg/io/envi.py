@@ -2,144 +2,131 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from cubeseg.axis import SpectralAxis, normalise_unit
-from cubeseg.cube import Cube, Source
+from cubeseg.cube import Cube, LazyArray, Source
 from cubeseg.errors import DataError
-from cubeseg.io.layout import bad_bands, check_size, wavelength_unit
-from cubeseg.io.registry import ReadOptions, reader
+from cubeseg.io.derived import Derived
+from cubeseg.io.envi_header import axis_of, floats, is_header, parse_header, spatial_of, whole_number
+from cubeseg.io.envi_reference import find_references, reflectance
+from cubeseg.io.flat import PARTIAL, Interleave, map_flat, spectral_axis_of
+from cubeseg.io.registry import ReadOptions, Setting, reader
 
-__all__ = ["parse_header"]
+__all__ = ["read_envi"]
 
 # ENVI's numbers for types, without the complex ones
 _TYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
 _ENDINGS = ("", ".raw", ".img", ".dat", ".bsq", ".bil", ".bip", ".bin", ".sli", ".cube")
+_INTERLEAVES: dict[str, Interleave] = {"bsq": "bsq", "bil": "bil", "bip": "bip"}
+
+_REFERENCE = Setting(
+    "reference",
+    "White and dark references beside the file",
+    (("no", "are not used"), ("yes", "turn it into reflectance")),
+    "no",
+)
 
 
 def _is_envi(path: Path, head: bytes) -> bool:
-    return head.lstrip(b"\xef\xbb\xbf").startswith(b"ENVI") or (
-        path.suffix.lower() in _ENDINGS and _header_beside(path) is not None
-    )
+    return is_header(head) or (path.suffix.lower() in _ENDINGS and _header_beside(path) is not None)
 
 
-@reader("ENVI", (".hdr", *_ENDINGS[1:]), _is_envi)
+@reader("ENVI", (".hdr", *_ENDINGS[1:]), _is_envi, settings=(_REFERENCE, PARTIAL))
 def read_envi(path: Path, options: ReadOptions) -> Cube:
     """The binary that belongs to a header, or the header that belongs to a binary."""
-    header_path = path if path.suffix.lower() == ".hdr" else _header_beside(path)
+    is_the_header = path.suffix.lower() == ".hdr"
+    header_path = path if is_the_header else _header_beside(path)
     if header_path is None:
         raise DataError(f"{path}: no ENVI header lies beside it; put {path.name}.hdr or {path.stem}.hdr there")
     header = parse_header(header_path)
-    binary = _binary_beside(header_path) if path.suffix.lower() == ".hdr" else path
     if "library" in header.get("file type", "").lower():
         raise DataError(f"{path}: is a spectral library, not a cube")
-    lines, samples, bands = (_number(header_path, header, key) for key in ("lines", "samples", "bands"))
-    type_number = _number(header_path, header, "data type")
-    if type_number not in _TYPES:
-        raise DataError(f"{header_path}: data type {type_number} is not one of real numbers; cubes hold real numbers")
-    order = "<" if _number(header_path, header, "byte order", 0) == 0 else ">"
-    offset = _number(header_path, header, "header offset", 0)
-    interleave = header.get("interleave", "bsq").lower()
-    stored = {"bsq": (bands, lines, samples), "bil": (lines, bands, samples), "bip": (lines, samples, bands)}
-    if interleave not in stored:
-        raise DataError(f"{header_path}: interleave '{interleave}' is unknown; it is bsq, bil or bip")
-    dtype = np.dtype(order + _TYPES[type_number])
-    check_size(str(binary), binary.stat().st_size, offset + lines * samples * bands * dtype.itemsize)
-    mapped = np.memmap(binary, dtype, "r", offset, stored[interleave])
-    data = mapped.transpose({"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (2, 0, 1)}[interleave])
-    axis, notes = _axis(header, bands)
-    source = Source(str(path), "ENVI", "", {"bsq": 0, "bil": 1, "bip": 2}[interleave])
-    return Cube(data, axis, source=source, metadata=dict(header) | notes)
+    raw, notes, order = _mapped(header_path, header, None if is_the_header else path, options)
+    axis, said = axis_of(header, whole_number(header_path, header, "bands"), raw.shape[0])
+    data, ignored = _without_ignored(raw, header)
+    notes |= said | ignored
+    unit = ""
+    references = find_references(header_path)
+    if options.settings.get("reference") == "yes":
+
+        def open_raw(other: Path) -> tuple[LazyArray, dict[str, str]]:
+            fields = parse_header(other)
+            return _mapped(other, fields, None, ReadOptions())[0], fields
+
+        data, notes["references"] = reflectance(path, data, references, open_raw, header)
+        unit = "reflectance"
+    elif str(references):
+        can = "reference=yes turns it into reflectance" if references.white else "a white one would give reflectance"
+        notes["references"] = f"references lie beside it ({references}); {can}"
+    return Cube(
+        data,
+        axis,
+        spatial=spatial_of(header),
+        source=Source(str(path), "ENVI", "", spectral_axis_of(order)),
+        unit=unit,
+        metadata=dict(header) | notes,
+    )
 
 
-def parse_header(path: Path) -> dict[str, str]:
-    """Fields of an ENVI header, keys in lower case, lists as the text between their braces.
-
-    Raises
-    ------
-    DataError
-        If it is no ENVI header or a brace is never closed.
-    """
-    if path.stat().st_size > 64 << 20:
-        raise DataError(f"{path}: is too large for an ENVI header")
-    content = path.read_text(encoding="utf-8-sig", errors="replace")
-    if not content.lstrip().startswith("ENVI"):
-        raise DataError(f"{path}: is no ENVI header; its first line would be 'ENVI'")
-    fields: dict[str, str] = {}
-    rows = iter(content.splitlines()[1:])
-    for row in rows:
-        if row.lstrip().startswith(";") or "=" not in row:
-            continue
-        key, value = (part.strip() for part in row.split("=", 1))
-        if value.startswith("{"):
-            parts = [value]
-            while "}" not in parts[-1]:
-                more = next(rows, None)
-                if more is None:
-                    raise DataError(f"{path}: the list of '{key}' is never closed; the header is truncated")
-                parts.append(more)
-            value = " ".join(parts).strip().removeprefix("{").split("}")[0].strip()
-        fields[key.lower()] = value
-    return fields
+def _mapped(
+    path: Path, header: dict[str, str], binary: Path | None, options: ReadOptions
+) -> tuple[LazyArray, dict[str, Any], Interleave]:
+    """The values that a header describes, as (bands, y, x)."""
+    bands, lines, samples = (whole_number(path, header, key) for key in ("bands", "lines", "samples"))
+    number = whole_number(path, header, "data type")
+    if number not in _TYPES:
+        raise DataError(f"{path}: data type {number} is not one of real numbers; cubes hold real numbers")
+    if header.get("file compression", "0") != "0":
+        raise DataError(f"{path}: its data file is compressed; save it uncompressed in ENVI, or unpack it with gunzip")
+    if any(floats(header.get("major frame offsets", "")) + floats(header.get("minor frame offsets", ""))):
+        raise DataError(f"{path}: its data file has gaps between its frames, which are not read; save it without")
+    order = _INTERLEAVES.get(header.get("interleave", "bsq").lower())
+    if order is None:
+        raise DataError(f"{path}: interleave '{header['interleave'][:40]}' is unknown; it is bsq, bil or bip")
+    dtype = np.dtype(("<" if whole_number(path, header, "byte order", 0) == 0 else ">") + _TYPES[number])
+    offset = whole_number(path, header, "header offset", 0)
+    binary = binary or _binary_beside(path)
+    return *map_flat(binary, dtype, offset, order, (bands, lines, samples), options), order
 
 
-def _axis(header: dict[str, str], bands: int) -> tuple[SpectralAxis, dict[str, Any]]:
-    notes: dict[str, Any] = {}
-    if "bbl" in header:
-        notes |= bad_bands(_floats(header["bbl"]), bands)
-    if ignored := _floats(header.get("data ignore value", "")):
-        notes["ignore_value"] = ignored[0]
-    values = _floats(header.get("wavelength", ""))
-    if len(values) != bands:
-        if "wavelength" in header:
-            notes["axis_rejected"] = f"{len(values)} wavelengths for {bands} bands, so bands are numbered"
-        return SpectralAxis.channels(bands), notes
-    if "fwhm" in header:
-        notes["fwhm"] = _floats(header["fwhm"])
-    said = header.get("wavelength units", "")
-    unit = normalise_unit(said)[0]
-    if said.lower() in ("", "unknown"):
-        unit = wavelength_unit(values)
-        if unit:
-            notes["axis_guessed"] = f"the unit {unit} of the wavelengths was told from their values"
-    medium: Literal["air", "vacuum", ""] = ""
-    try:
-        return SpectralAxis(np.array(values), unit, medium=medium), notes
-    except DataError as error:
-        notes["axis_rejected"] = str(error)
-        return SpectralAxis.channels(bands), notes
+def _without_ignored(data: LazyArray, header: dict[str, str]) -> tuple[LazyArray, dict[str, Any]]:
+    """The data with NaN for the value that the header says to ignore."""
+    given = floats(header.get("data ignore value", ""))
+    if not given:
+        return data, {}
+    value = given[0]
+    notes: dict[str, Any] = {"ignore_value": value}
+    kind = np.dtype(data.dtype).kind
+    if not value or np.isnan(value):
+        # pixels of nothing but 0 are left out everywhere, while single zeros are dark, not missing
+        return data, notes
+    if kind != "f":
+        limits = np.iinfo(data.dtype)
+        if not (value.is_integer() and limits.min <= value <= limits.max):
+            return data, notes
+    # headers give the huge values that mark nothing with few digits
+    slack = 1e-5 * abs(value) if kind == "f" and abs(value) > 1e30 else 0.0
+    with np.errstate(over="ignore"):
+        stored = np.dtype(data.dtype).type(value)
 
+    def compute(part: np.ndarray[Any, Any], key: Any) -> np.ndarray[Any, Any]:
+        ignored = np.abs(part - stored) <= slack if slack else part == stored
+        return np.where(ignored, np.nan, part)
 
-def _number(path: Path, header: dict[str, str], key: str, default: int | None = None) -> int:
-    given = header.get(key)
-    if given is None and default is not None:
-        return default
-    if given is None:
-        raise DataError(f"{path}: the header does not give '{key}'")
-    if not re.fullmatch(r"\+?\d{1,18}", given):
-        raise DataError(f"{path}: '{key} = {given[:40]}' is not a whole number")
-    value = int(given)
-    if default is None and value == 0:
-        raise DataError(f"{path}: '{key}' is 0, so there is no cube")
-    return value
-
-
-def _floats(given: str) -> list[float]:
-    try:
-        return [float(part) for part in given.replace("\n", " ").split(",") if part.strip()]
-    except ValueError:
-        return []
+    notes["ignored"] = f"values of {value:g} are ignored, as the header says"
+    return Derived(data, compute, np.result_type(data.dtype, np.float32)), notes
 
 
 def _header_beside(path: Path) -> Path | None:
     for candidate in (path.with_name(path.name + ".hdr"), path.with_suffix(".hdr")):
         for spelt in (candidate, candidate.with_suffix(".HDR")):
-            if spelt.is_file() and spelt != path:
-                return spelt
+            if spelt != path and spelt.is_file():
+                with spelt.open("rb") as file:
+                    if is_header(file.read(64)):
+                        return spelt
     return None
 
 

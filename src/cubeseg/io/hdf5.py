@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from cubeseg.axis import SpectralAxis
 from cubeseg.calibration import inside
 from cubeseg.cube import Cube, LazyArray, Noise, NoiseKind, Source, Spatial
 from cubeseg.errors import DataError
+from cubeseg.io.hdf5_links import check_own, elsewhere, is_own, member, text
 from cubeseg.io.layout import Vector, check_claim, check_size, choose, is_axis_word, make_axis, spatial_order
 from cubeseg.io.lazy import AxisView
+from cubeseg.io.nexus import signals
 from cubeseg.io.registry import ReadOptions, reader
 
-__all__ = ["lazy_dataset", "open_hdf5", "text"]
+__all__ = ["check_filters", "lazy_dataset", "open_hdf5", "text"]
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -42,7 +45,12 @@ def _cube(path: Path, file: Any, options: ReadOptions) -> Cube:
     if text(file.attrs.get("format", "")) == "cubeseg-result":
         raise DataError(f"{path}: is a segmentation result, not a cube; open it with File > Open or cubeseg.load")
     cubes, vectors = _collect(file)
-    scales = {name: named for name, _, _ in cubes if (named := _named_axis(file[name])) is not None}
+    if not cubes and (others := elsewhere(file)):
+        raise DataError(f"{path}: holds only links to other files ({others}), which are not followed; open those")
+    plots = _plots(file, cubes)
+    options = _resolved(file, cubes, plots, options)
+    named = {name: _named_axis(file[name], plots.get(name)) for name, _, _ in cubes}
+    scales = {name: axis for name, axis in named.items() if axis is not None}
     found = choose(str(path), cubes, vectors, options, {name: axis for name, (axis, _) in scales.items()})
     assert found.spectral_axis is not None
     dataset = file[found.dataset]
@@ -53,10 +61,16 @@ def _cube(path: Path, file: Any, options: ReadOptions) -> Cube:
     near = _nearest_first(vectors, dataset.name)
     number, scale = scales.get(found.dataset, (None, None))
     scaled = scale is not None and number == found.spectral_axis and not inside(options.axis)
-    axis, notes = make_axis(data.shape[0], [scale] if scale is not None and scaled else near, options.axis)
     attributes = _attributes(dataset, file)
-    if not axis.calibrated:
-        axis = _calibrated(axis, attributes, dataset.parent)
+    axis, notes = make_axis(data.shape[0], [scale] if scale is not None and scaled else near, options.axis)
+    said = inside(options.axis) is not None
+    if not axis.calibrated and not said and (calibrated := _calibrated(axis, attributes, dataset)) is not None:
+        axis, notes = calibrated, {"axis_from": "calibration"}
+    elif not axis.calibrated and scaled:
+        # numbered channels are a scale too
+        axis, notes = make_axis(data.shape[0], near)
+    if (times := _live_time(dataset)) is not None:
+        notes["live_time"] = times
     return Cube(
         data,
         axis,
@@ -76,9 +90,16 @@ def open_hdf5(path: Path) -> Any:
 
 
 def lazy_dataset(path: Path, dataset: Any, order: tuple[int, int, int]) -> LazyArray:
-    """A dataset as (bands, y, x): memory-mapped where it lies in one piece, so that any slice is cheap."""
+    """A dataset as (bands, y, x): memory-mapped where it lies in one piece, so that any slice is cheap.
+
+    Raises
+    ------
+    DataError
+        If the file is shorter than the data, lacks a filter, or the values lie in other files.
+    """
+    check_own(path, dataset)
     offset = dataset.id.get_offset()
-    plain = dataset.chunks is None and dataset.compression is None and dataset.external is None
+    plain = dataset.chunks is None and dataset.compression is None and not dataset.is_virtual
     # types that NumPy lacks (of fewer bits than bytes, say) are converted by h5py
     same = dataset.id.get_type().get_size() == dataset.dtype.itemsize
     if plain and same and offset is not None and dataset.size:
@@ -87,12 +108,17 @@ def lazy_dataset(path: Path, dataset: Any, order: tuple[int, int, int]) -> LazyA
         return mapped.transpose([sorted(order).index(n) for n in order])
     size = path.stat().st_size
     check_claim(str(path), size, int(np.prod(dataset.shape, dtype=np.float64)) * dataset.dtype.itemsize)
-    _check_filters(path, dataset)
+    check_filters(path, dataset)
     return AxisView(dataset, order, name=str(path))
 
 
-def _check_filters(path: Path, dataset: Any) -> None:
-    """A compression that this computer lacks is said now, not when the first pixel is read."""
+def check_filters(path: Path, dataset: Any) -> None:
+    """A compression that this computer lacks is said now, not when the first pixel is read.
+
+    Raises
+    ------
+    DataError
+    """
     import h5py
 
     filters = dataset.id.get_create_plist()
@@ -103,13 +129,6 @@ def _check_filters(path: Path, dataset: Any) -> None:
                 f"{path}: '{dataset.name}' is compressed with {text(name) or 'a filter'} (HDF5 filter {code}), which "
                 "is not installed; install the package hdf5plugin and import it, or repack the file with gzip"
             )
-
-
-def text(value: Any) -> str:
-    """An attribute as text, however it was stored."""
-    if isinstance(value, np.ndarray) and value.size == 1:
-        value = value.reshape(-1)[0]
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _collect(file: Any) -> tuple[list[tuple[str, tuple[int, ...], Any]], list[Vector]]:
@@ -124,7 +143,7 @@ def _collect(file: Any) -> tuple[list[tuple[str, tuple[int, ...], Any]], list[Ve
             return
         if item.ndim >= 3 and len(_long(item.shape)) == 3 and "IMAGE_COLORMODEL" not in item.attrs:
             cubes.append((name, tuple(item.shape[n] for n in _long(item.shape)), item.dtype))
-        elif item.ndim == 1 and 1 < item.size <= 1_000_000:
+        elif item.ndim == 1 and 1 < item.size <= 1_000_000 and is_own(item):
             lines.append(item)
 
     file.visititems(visit)
@@ -139,34 +158,65 @@ def _collect(file: Any) -> tuple[list[tuple[str, tuple[int, ...], Any]], list[Ve
     return cubes, vectors
 
 
+def _plots(file: Any, cubes: Sequence[tuple[str, tuple[int, ...], Any]]) -> dict[str, Any]:
+    """Names of the cubes that NeXus calls signals, each with its NXdata group."""
+    found: dict[str, Any] = {}
+    for signal, group in signals(file):
+        for name, _, _ in cubes:
+            # a link and what it points to are equal
+            if file[name] == signal:
+                found.setdefault(name, group)
+    return found
+
+
+def _resolved(
+    file: Any, cubes: Sequence[tuple[str, tuple[int, ...], Any]], plots: Mapping[str, Any], options: ReadOptions
+) -> ReadOptions:
+    """The dataset that was asked for by the name of a link, or that the file itself means."""
+    if options.dataset is None:
+        return replace(options, dataset=next(iter(plots))) if len(plots) == 1 else options
+    names = [name for name, _, _ in cubes]
+    if options.dataset.strip("/") in names or (item := member(file, options.dataset)) is None:
+        return options
+    return replace(options, dataset=next((name for name in names if file[name] == item), options.dataset))
+
+
 def _vector(item: Any, known: bool = False) -> Vector:
     unit = text(item.attrs.get("unit", item.attrs.get("units", item.attrs.get("UNIT", ""))))
     medium = text(item.attrs.get("medium", ""))
     return Vector(item.name.strip("/"), np.asarray(item[()], dtype=np.float64), unit, medium, known)
 
 
-def _named_axis(dataset: Any) -> tuple[int, Vector | None] | None:
+def _named_axis(dataset: Any, plot: Any | None = None) -> tuple[int, Vector | None] | None:
     """The axis that dimension labels, dimension scales or NeXus attributes call spectral, and its scale.
 
-    The number counts the axes that :func:`_long` keeps.
+    The number counts the axes that :func:`_long` keeps; `plot` is the NXdata group whose signal this is.
     """
     long = _long(dataset.shape)
-    near = {**dict(dataset.parent.attrs), **dict(dataset.attrs)}
+    group = dataset.parent if plot is None else plot
+    near = {**dict(dataset.parent.attrs), **dict(group.attrs), **dict(dataset.attrs)}
     axes = np.atleast_1d(np.asarray(near.get("axes", [])))
     nexus = [text(name) for name in axes] if axes.dtype.kind in "SOU" and axes.size == dataset.ndim else None
     # not through dataset.dims: HDF5's own code for scales aborts the process on damaged references
     labels, lists = (_per_axis(dataset, f"DIMENSION_{what}") for what in ("LABELS", "LIST"))
+    spectrum = text(near.get("interpretation", "")) == "spectrum"
     for n, axis in enumerate(long):
         scales = [dataset.file[reference] for reference in (lists[axis] if lists else [])]
         names = [text(labels[axis]) if labels else "", *(scale.name or "" for scale in scales)]
-        names += [nexus[axis]] if nexus else []
+        if nexus:
+            names.append(nexus[axis])
+            scales.append(member(group, nexus[axis]))
+        last = spectrum and axis == dataset.ndim - 1
         # 'C' is the channel of the Image File Format of HDF5, as in cathodoluminescence
-        if any(is_axis_word(name) or name in ("C", "E") for name in names if name):
-            fitting = [scale for scale in scales if scale.shape == (dataset.shape[axis],) and scale.dtype.kind in "uif"]
+        if last or any(is_axis_word(name) or name in ("C", "E") for name in names if name):
+            fitting = [scale for scale in scales if _fits(scale, dataset.shape[axis])]
             return n, _vector(fitting[0], known=True) if fitting else None
-    if text(near.get("interpretation", "")) == "spectrum" and long[-1] == dataset.ndim - 1:
-        return 2, None
     return None
+
+
+def _fits(scale: Any, length: int) -> bool:
+    """Whether an object of the file is a vector of numbers of that length."""
+    return getattr(scale, "shape", None) == (length,) and scale.dtype.kind in "uif" and is_own(scale)
 
 
 def _per_axis(dataset: Any, name: str) -> list[Any]:
@@ -196,36 +246,55 @@ def _attributes(dataset: Any, file: Any) -> dict[str, Any]:
     return {**dict(file.attrs), **dict(dataset.parent.attrs), **dict(dataset.attrs)}
 
 
-def _calibrated(axis: SpectralAxis, attributes: Mapping[str, Any], group: Any) -> SpectralAxis:
-    """Channel numbers through ``calibration`` a + b x + c x^2, in keV unless it says otherwise.
+def _calibrated(axis: SpectralAxis, attributes: Mapping[str, Any], dataset: Any) -> SpectralAxis | None:
+    """Channel numbers through ``calibration``, in keV unless it says otherwise; None where there is none that fits.
 
-    An attribute, or (as PyMca writes it) a small dataset beside the cube.
+    An attribute, or (as PyMca writes it) a small dataset beside the cube: a + b x + c x^2. Pairs of channel and
+    energy are those of XISMuS, whose attribute ``datatypes`` is 1 where the spectra are not of X-rays.
     """
-    given = attributes.get("calibration", [])
-    beside = group.get("calibration")
-    if not np.size(given) and getattr(beside, "size", None) in (2, 3):
-        given = beside[()]
-    numbers = np.atleast_1d(np.asarray(given)).ravel()
-    if (
-        not 2 <= numbers.size <= 3
-        or numbers.dtype.kind not in "uif"
-        or not np.isfinite(numbers).all()
-        or not numbers[1]
-    ):
-        return axis
-    values = np.polynomial.polynomial.polyval(axis.values, numbers.astype(np.float64))
+    given, unit = attributes.get("calibration", []), text(attributes.get("calibration_unit", ""))
+    beside = member(dataset.parent, "calibration")
+    if not np.size(given) and getattr(beside, "size", None) in (2, 3) and is_own(beside):
+        given, unit = beside[()], text(beside.attrs.get("units", unit))
+    numbers = np.atleast_1d(np.asarray(given))
+    if numbers.dtype.kind not in "uif" or not np.isfinite(numbers).all() or numbers.size > 1000:
+        return None
+    numbers = numbers.astype(np.float64)
+    if numbers.ndim == 2 and numbers.shape[1] == 2 and len(numbers) > 1:
+        if np.ptp(numbers[:, 0]) == 0 or text(attributes.get("datatypes", 0)) == "1":
+            return None
+        slope, offset = np.polyfit(numbers[:, 0], numbers[:, 1], 1)
+        numbers = np.array([offset, slope])
+    numbers = numbers.ravel()
+    if not 2 <= numbers.size <= 3 or not numbers[1]:
+        return None
+    channels = np.arange(len(axis), dtype=np.float64)
     try:
-        return SpectralAxis.from_values(values, text(attributes.get("calibration_unit", "keV")))
+        return SpectralAxis.from_values(np.polynomial.polynomial.polyval(channels, numbers), unit or "keV")
     except DataError:
-        return axis
+        return None
+
+
+def _live_time(dataset: Any) -> str | None:
+    """What PyMca keeps about live times, beside the data that they belong to."""
+    times = member(dataset.parent, "live_time")
+    if getattr(times, "ndim", 0) not in (1, 2) or times.dtype.kind not in "uif" or not 0 < times.size <= 1 << 24:
+        return None
+    if not is_own(times):
+        return None
+    values = np.asarray(times[()], dtype=np.float64)
+    values = values[np.isfinite(values)]
+    unit = text(times.attrs.get("units", ""))
+    low, middle, top = np.percentile(values, (0, 50, 100)) if values.size else (np.nan,) * 3
+    return f"{low:.4g} to {top:.4g} {unit}, median {middle:.4g}; not applied".replace(" ,", ",")
 
 
 def _noise(path: Path, file: Any, dataset: Any, order: tuple[int, int, int], attributes: dict[str, Any]) -> Noise:
     said = text(attributes.get("noise", ""))
     kind: NoiseKind = "poisson" if said == "poisson" else "gaussian" if said == "gaussian" else "unknown"
     for name, inverse, squared in (("variance", False, True), ("ivar", True, True), ("error", False, False)):
-        beside = dataset.parent.get(name)
-        if beside is not None and beside.name != dataset.name and getattr(beside, "shape", None) == dataset.shape:
+        beside = member(dataset.parent, name)
+        if beside is not None and beside != dataset and getattr(beside, "shape", None) == dataset.shape:
             return Noise("gaussian", lazy_dataset(path, beside, order), inverse, squared)
     return Noise(kind)
 
