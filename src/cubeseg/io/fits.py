@@ -1,47 +1,40 @@
-"""FITS cubes: axis from the WCS, variance, mask and sky position noticed, data left in the file."""
+"""FITS cubes: axis from the WCS, variance, flags and sky position noticed, data left in the file."""
 
 from __future__ import annotations
 
 import gzip
-import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cubeseg.axis import SpectralAxis, normalise_unit
-from cubeseg.cube import Cube, LazyArray, Noise, Source, Spatial
-from cubeseg.errors import DataError
-from cubeseg.io.layout import check_claim, check_memory, check_size, in_usual_unit, spatial_order
+from cubeseg.cube import Cube, LazyArray, Noise, Source
+from cubeseg.errors import ConfigError, DataError
+from cubeseg.io.fits_sides import Flagged, Role, bad_bits, role_of, white_light
+from cubeseg.io.fits_world import sky, spectral_axis, spectral_number, stokes_names
+from cubeseg.io.layout import check_claim, check_memory, check_size, spatial_order
 from cubeseg.io.lazy import AxisView
-from cubeseg.io.registry import Candidate, ChoiceNeeded, ReadOptions, reader
+from cubeseg.io.registry import Candidate, ChoiceNeeded, ReadOptions, Setting, reader
 
 __all__: list[str] = []
 
-# whether the extension holds the inverse, and whether it holds squares
-_VARIANCE = {
-    "STAT": (False, True),
-    "VAR": (False, True),
-    "VARIANCE": (False, True),
-    "IVAR": (True, True),
-    "ERR": (False, False),
-    "ERROR": (False, False),
-    "UNCERT": (False, False),
-    "SIGMA": (False, False),
-}
-_MASKS = ("DQ", "MASK", "FLAGS")
 _COUNTS = ("count", "counts", "ct", "photon", "photons")
-_WAVE_TABLES = ("WAVE", "WAVELENGTH", "LAMBDA")
-_SPECTRAL = r"(FREQ|ENER|WAVN|VRAD|WAVE|VOPT|ZOPT|AWAV|VELO|FELO|BETA|LAMBDA|SPECTRAL)"
 _FIRST = ("SCI", "DATA", "FLUX", "PRIMARY", "")
+_STOKES = Setting("stokes", "Stokes plane: I, Q, U, V, XX... or its number from 0", default="I")
+# more planes than these are no polarisations
+_MOST_PLANES = 8
+
+Order = tuple[int, int, int]
 
 
 def _is_fits(path: Path, head: bytes) -> bool:
     return head.startswith(b"SIMPLE  =") or (head.startswith(b"\x1f\x8b") and ".fit" in path.name.lower())
 
 
-@reader("FITS", (".fits", ".fit", ".fts", ".fits.gz"), _is_fits)
+@reader("FITS", (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz"), _is_fits, (_STOKES,))
 def read_fits(path: Path, options: ReadOptions) -> Cube:
     """The image extension that holds the cube."""
     from astropy.io import fits
@@ -51,22 +44,54 @@ def read_fits(path: Path, options: ReadOptions) -> Cube:
         warnings.simplefilter("ignore", AstropyWarning)
         _check_length(path)
         hdus = fits.open(path, memmap=True, lazy_load_hdus=False)
-        number = _choose(path, hdus, options)
-        cube = _Stored(path, hdus, number)
-        header, shape = cube.hdu.header, cube.hdu.shape
-        axis, spatial, spectral = _world(path, hdus, cube.hdu, options.spectral_axis)
-        order = spatial_order(spectral, len(shape))
-        data = cube.lazy(order)
-        noise, mask, notes = _sides(path, hdus, number, order)
-        unit = str(header.get("BUNIT", "")).strip()
-        if noise.variance is None and data.dtype.kind in "ui" and unit.lower() in _COUNTS:
-            noise = Noise("poisson")
-        unused = [n for k, n in enumerate(shape) if k not in order and n > 1]
-        if unused:
-            notes["first_only"] = f"the cube has a fourth axis of {unused[0]}; only its first plane is used"
-        notes |= {key: value for key, value in header.items() if key and isinstance(value, (str, int, float, bool))}
-        name = str(cube.hdu.name) or str(number)
-        return Cube(data, axis, noise, mask, spatial, Source(str(path), "FITS", name, spectral), unit, notes)
+        return _cube(path, hdus, _choose(path, hdus, options), options)
+
+
+@reader("FITS", (), lambda path, head: head.startswith((b"GILDAS-IMAGE", b"GILDAS_IMAGE")))
+def refuse_gildas(path: Path, options: ReadOptions) -> Cube:
+    """GILDAS writes FITS itself."""
+    raise DataError(f"{path}: is an image of GILDAS; export it there as FITS (FITS {path.stem}.fits FROM {path.name})")
+
+
+def _is_casa(path: Path, head: bytes) -> bool:
+    try:
+        with (path / "table.dat").open("rb") as file:
+            return file.read(4) == b"\xbe\xbe\xbe\xbe"
+    except OSError:
+        return False
+
+
+@reader("CASA image", (), _is_casa, folders=True)
+def refuse_casa(path: Path, options: ReadOptions) -> Cube:
+    """CASA writes FITS itself."""
+    raise DataError(
+        f"{path}: is an image or table of CASA; export it there as FITS "
+        f"(exportfits(imagename='{path.name}', fitsimage='{path.stem}.fits')) and open that"
+    )
+
+
+def _cube(path: Path, hdus: Any, number: int, options: ReadOptions) -> Cube:
+    stored = _Stored(path, hdus, number)
+    hdu, shape = stored.hdu, stored.hdu.shape
+    spectral = _spectral(path, hdu.header, shape, options.spectral_axis)
+    order = spatial_order(spectral, len(shape))
+    axis, notes, wcs = spectral_axis(path, hdus, hdu, len(shape) - 1 - spectral)
+    planes, more = _planes(path, hdus, number, order, options)
+    notes |= more
+    data = stored.lazy(order, planes)
+    unit = str(hdu.header.get("BUNIT") or hdus[0].header.get("BUNIT", "")).strip()
+    noise, mask, flags = _sides(path, hdus, number, order, planes)
+    if noise.variance is None and data.dtype.kind in "ui" and unit.lower() in _COUNTS:
+        noise = Noise("poisson")
+    if flags is not None:
+        name, role, values = flags
+        data = Flagged(data, values, bad_bits(hdus, hdus[number].header), role.one_is_good)
+        notes["flags"] = f"values that {name} flags are missing"
+    notes |= white_light(hdus, (shape[order[1]], shape[order[2]]))
+    header = {k: v for h in (hdus[0].header, hdu.header) for k, v in h.items() if k and _is_plain(v)}
+    source = Source(str(path), "FITS", _label(hdus, number), spectral)
+    spatial = sky(wcs, len(shape) - 1 - order[2], len(shape) - 1 - order[1])
+    return Cube(data, axis, noise, mask, spatial, source, unit, header | notes)
 
 
 class _Stored:
@@ -81,7 +106,8 @@ class _Stored:
 
         self.path, self.hdu = path, hdus[number]
         header = self.hdu.header
-        self.scaled = bool(header.get("BSCALE", 1) != 1 or header.get("BZERO", 0) != 0 or "BLANK" in header)
+        blank = "BLANK" in header and header["BITPIX"] > 0
+        self.scaled = bool(header.get("BSCALE", 1) != 1 or header.get("BZERO", 0) != 0 or blank)
         self.packed = isinstance(self.hdu, fits.CompImageHDU)
         if self.scaled:
             self.hdu = fits.open(path, memmap=False, lazy_load_hdus=False)[number]
@@ -100,55 +126,124 @@ class _Stored:
             return np.dtype(f"u{bits // 8}")
         return np.dtype("f4" if bits <= 16 else "f8")
 
-    def lazy(self, order: tuple[int, int, int]) -> LazyArray:
-        """The values as (bands, y, x); a memory map where they lie as they are."""
+    def lazy(self, order: Order, planes: Mapping[int, int]) -> LazyArray:
+        """The values as (bands, y, x); a memory map where they lie as they are.
+
+        `planes` gives the index on each stored axis that `order` leaves out.
+        """
         if self.packed:
             claimed = int(np.prod(self.hdu.shape, dtype=np.float64)) * self.dtype.itemsize
             check_claim(str(self.path), self.path.stat().st_size, claimed)
         if self.scaled or self.packed:
-            return AxisView(self.hdu.section, order, self.hdu.shape, self.dtype, str(self.path))
+            return AxisView(_Section(self.hdu.section, planes), order, self.hdu.shape, self.dtype, str(self.path))
         data = self.hdu.data
-        fixed = tuple(slice(None) if n in order else 0 for n in range(data.ndim))
-        kept = [n for n in range(data.ndim) if n in order]
+        fixed = tuple(planes.get(n, 0) if n not in order else slice(None) for n in range(data.ndim))
+        kept = sorted(order)
         mapped: LazyArray = data[fixed].transpose([kept.index(n) for n in order])
         return mapped
 
 
-def _choose(path: Path, hdus: Any, options: ReadOptions) -> int:
-    from astropy.io import fits
+class _Section:
+    """A section of a file with the axes that are no part of the cube at the planes wanted."""
 
-    images = [
-        n for n, hdu in enumerate(hdus)
-        if isinstance(hdu, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)) and _is_cube(hdu.shape)
-    ]  # fmt: skip
+    def __init__(self, section: Any, planes: Mapping[int, int]) -> None:
+        self._section, self._planes = section, planes
+
+    def __getitem__(self, key: tuple[Any, ...]) -> Any:
+        return self._section[tuple(self._planes.get(n, k) for n, k in enumerate(key))]
+
+
+def _choose(path: Path, hdus: Any, options: ReadOptions) -> int:
+    images = [n for n, hdu in enumerate(hdus) if getattr(hdu, "is_image", False) and _is_cube(hdu)]
     if options.dataset is not None:
         wanted = options.dataset.strip().upper()
-        named = [n for n in images if str(hdus[n].name).upper() == wanted or str(n) == wanted]
+        named = [n for n in images if wanted in (_label(hdus, n).upper(), str(hdus[n].name).upper(), str(n))]
         if not named:
-            there = ", ".join(str(hdus[n].name) or str(n) for n in images) or "no cube at all"
+            there = ", ".join(_label(hdus, n) for n in images) or "no cube at all"
             raise DataError(f"{path}: there is no cube in an extension '{options.dataset}'; there is {there}")
         return named[0]
     if not images:
         raise DataError(f"{path}: no extension holds a cube (3 axes); a spectrum or an image cannot be segmented")
-    first = [n for wanted in _FIRST for n in images if str(hdus[n].name).upper() == wanted]
-    data = [n for n in images if str(hdus[n].name).upper() not in (*_VARIANCE, *_MASKS)]
-    if first or len(data) == 1:
-        return (first or data)[0]
+    data = [n for n in images if not role_of(hdus[n]).kind] or images
+    for wanted in _FIRST:
+        first = [n for n in data if str(hdus[n].name).upper() == wanted]
+        if first:
+            data = first
+            break
+    if len(data) == 1:
+        return data[0]
     found = tuple(
         Candidate(
-            str(hdus[n].name) or str(n),
+            _label(hdus, n),
             hdus[n].shape,
             _Stored(path, hdus, n).dtype.newbyteorder("=").name,
-            len(hdus[n].shape) - 1 - _spectral_number(hdus[n].header, len(hdus[n].shape)),
+            len(hdus[n].shape) - 1 - spectral_number(hdus[n].header, len(hdus[n].shape)),
         )
-        for n in data or images
+        for n in data
     )
     names = ", ".join(c.dataset for c in found)
     raise ChoiceNeeded(f"{path}: several extensions hold cubes ({names}); say which with --dataset", str(path), found)
 
 
-def _is_cube(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 3 or (len(shape) == 4 and 1 in (shape[0], shape[1])) or (len(shape) == 4 and shape[0] <= 4)
+def _label(hdus: Any, number: int) -> str:
+    """An extension's name; with its version where several share it; its number where it has none."""
+    name = str(hdus[number].name)
+    if not name:
+        return str(number)
+    alike = [n for n, hdu in enumerate(hdus) if str(hdu.name) == name]
+    return f"{name},{hdus[number].ver}" if len(alike) > 1 else name
+
+
+def _is_cube(hdu: Any) -> bool:
+    """Three axes, or more where the others have a few planes only."""
+    shape = hdu.shape
+    if len(shape) < 3:
+        return False
+    order = spatial_order(len(shape) - 1 - spectral_number(hdu.header, len(shape)), len(shape))
+    return all(length <= _MOST_PLANES for n, length in enumerate(shape) if n not in order)
+
+
+def _spectral(path: Path, header: Any, shape: tuple[int, ...], given: int | None) -> int:
+    """The stored axis that is spectral."""
+    if given is None:
+        return len(shape) - 1 - spectral_number(header, len(shape))
+    if not -len(shape) <= given < len(shape):
+        raise DataError(f"{path}: there is no axis {given}; the cube has axes 0 to {len(shape) - 1}")
+    return given % len(shape)
+
+
+def _planes(
+    path: Path, hdus: Any, number: int, order: Order, options: ReadOptions
+) -> tuple[dict[int, int], dict[str, Any]]:
+    """Which plane of each axis that the cube has no use for, and notes: Stokes I unless another is said."""
+    hdu, said = hdus[number], options.settings.get("stokes", "").strip().upper()
+    planes: dict[int, int] = {}
+    notes: dict[str, Any] = {}
+    for n, length in enumerate(hdu.shape):
+        if n in order:
+            continue
+        names = stokes_names(hdu.header, len(hdu.shape) - 1 - n, length)
+        there = ", ".join(names) or f"0 to {length - 1}"
+        if said in names:
+            planes[n] = names.index(said)
+        elif said.isdecimal() and int(said) < length:
+            planes[n] = int(said)
+        elif said and length > 1:
+            raise ConfigError(f"{path}: there is no plane '{said}' (stokes); there is {there}")
+        elif length == 1 or "I" in names:
+            planes[n] = names.index("I") if "I" in names else 0
+        elif names:
+            found = Candidate(_label(hdus, number), hdu.shape, _Stored(path, hdus, number).dtype.name, order[0])
+            raise ChoiceNeeded(
+                f"{path}: holds the Stokes planes {there} and no I; say which with the setting stokes",
+                str(path), (found,), (Setting(_STOKES.name, _STOKES.text, tuple((p, p) for p in names), names[0]),),
+            )  # fmt: skip
+        else:
+            planes[n] = 0
+        if length > 1:
+            called = names[planes[n]] if names else str(planes[n])
+            notes["plane"] = f"plane {called} of the cube's fourth axis ({there}) is used; the setting stokes names one"
+    return planes, notes
 
 
 def _check_length(path: Path) -> None:
@@ -181,135 +276,38 @@ def _unpacked_size(path: Path) -> int:
     return size
 
 
-def _world(path: Path, hdus: Any, hdu: Any, given: int | None) -> tuple[SpectralAxis, Spatial, int]:
-    """Spectral axis, sky position, and which stored axis is spectral."""
-    from astropy.wcs import WCS
-
-    header, shape = hdu.header.copy(), hdu.shape
-    naxis = len(shape)
-    if given is not None and not -naxis <= given < naxis:
-        raise DataError(f"{path}: there is no axis {given}; the cube has axes 0 to {naxis - 1}")
-    number = _spectral_number(header, naxis) if given is None else naxis - 1 - given % naxis
-    spectral = naxis - 1 - number
-    if "CD1_1" in header and "CD3_3" not in header and "CDELT3" in header:
-        header["CD3_3"] = header["CDELT3"]
-    key = f"CUNIT{number + 1}"
-    if key in header:
-        # as astropy spells it: it refuses the whole header for one 'Angstroms'
-        header[key] = normalise_unit(str(header[key]))[0]
-    try:
-        wcs = WCS(header, naxis=naxis)
-    except Exception:  # any flaw of a header is one of the WCS only; the data can still be read
-        wcs = None
-    medium = _medium(header, number)
-    table = _wave_table(hdus, header, shape[spectral], medium)
-    axis = table if table is not None else _axis_of(header, wcs, number, shape[spectral], medium)
-    return axis, _spatial(wcs), spectral
-
-
-def _spectral_number(header: Any, naxis: int) -> int:
-    """FITS axis (0 = NAXIS1) whose type is spectral; the third where none says so."""
-    for n in range(naxis):
-        if re.match(_SPECTRAL, str(header.get(f"CTYPE{n + 1}", "")).upper()):
-            return n
-    return 2
-
-
-def _medium(header: Any, number: int) -> Literal["air", "vacuum", ""]:
-    kind = str(header.get(f"CTYPE{number + 1}", "")).upper()
-    if kind.startswith("AWAV"):
-        return "air"
-    # WAVELENGTH is no type of the standard, and says nothing
-    return "vacuum" if re.match(r"WAVE(-|$)", kind) else ""
-
-
-def _axis_of(header: Any, wcs: Any, number: int, n_bands: int, medium: Literal["air", "vacuum", ""]) -> SpectralAxis:
-    kind = str(header.get(f"CTYPE{number + 1}", "")).upper()
-    said = str(header.get(f"CUNIT{number + 1}", "")).strip()
-    if wcs is None:
-        return SpectralAxis.channels(n_bands)
-    try:
-        pixel = np.tile(np.asarray(wcs.wcs.crpix, dtype=float) - 1, (n_bands, 1))
-        pixel[:, number] = np.arange(n_bands)
-        values = np.asarray(wcs.wcs_pix2world(pixel, 0)[:, number])
-        stored = wcs.wcs.cunit[number]
-        if said and str(stored):
-            # astropy turns units into SI ones; people read the header's
-            values = values * stored.to(said)
-    except Exception:
-        return SpectralAxis.channels(n_bands)
-    unit = normalise_unit(said)[0]
-    if not said and re.match(r"(VRAD|VOPT|VELO|FELO)", kind):
-        unit = "m/s"
-    if not said and kind.startswith("FREQ"):
-        unit = "Hz"
-    if unit == "m/s":
-        values, unit = values / 1000, "km/s"
-    if unit == "Hz":
-        values, unit = values / 1e9, "GHz"
-    return _axis(values, unit, medium) or SpectralAxis.channels(n_bands)
-
-
-def _axis(values: Any, unit: str, medium: Literal["air", "vacuum", ""]) -> SpectralAxis | None:
-    """An axis of these values, None where they are none."""
-    values = np.asarray(values, dtype=np.float64)
-    unit, measured = normalise_unit(unit)
-    if unit == "m" and np.isfinite(values).all():
-        values, unit = in_usual_unit(values)
-    try:
-        return SpectralAxis(values, unit, measured, medium if measured == "wavelength" else "")
-    except DataError:
-        return None
-
-
-def _wave_table(hdus: Any, header: Any, n_bands: int, medium: Literal["air", "vacuum", ""]) -> SpectralAxis | None:
-    """A vector of wavelengths that overrides the header: MaNGA's WAVE, or the table that JWST's header names."""
-    number = next((n for n in range(1, 5) if f"PS{n}_0" in header), 3)
-    table, column = str(header.get(f"PS{number}_0", "")), str(header.get(f"PS{number}_1", ""))
-    for hdu in hdus:
-        name = str(hdu.name).upper()
-        if table and name == table.upper() and column in getattr(getattr(hdu, "columns", None), "names", ()):
-            values, unit = np.ravel(hdu.data[column]), str(hdu.columns[column].unit or "")
-        elif name in _WAVE_TABLES and getattr(hdu, "shape", None) == (n_bands,):
-            values, unit = np.asarray(hdu.data), str(hdu.header.get("BUNIT", ""))
-        else:
-            continue
-        unit = unit or str(header.get("CUNIT3", "")) or "Angstrom"
-        if values.size == n_bands:
-            return _axis(values, unit, medium)
-    return None
-
-
-def _spatial(wcs: Any) -> Spatial:
-    if wcs is None or not getattr(wcs, "has_celestial", False):
-        return Spatial()
-    from astropy.wcs.utils import proj_plane_pixel_scales
-
-    try:
-        celestial = wcs.celestial
-        width, height = (float(scale) * 3600 for scale in proj_plane_pixel_scales(celestial)[:2])
-        text = celestial.to_header_string()
-    except Exception:
-        return Spatial()
-    if not (np.isfinite([width, height]).all() and width > 0 and height > 0):
-        return Spatial()
-    return Spatial((height, width), "arcsec", text)
-
-
-def _sides(path: Path, hdus: Any, number: int, order: tuple[int, int, int]) -> tuple[Noise, Any, dict[str, Any]]:
-    """Variance and mask extensions of the same shape."""
-    noise, mask, notes = Noise(), None, {}
+def _sides(
+    path: Path, hdus: Any, number: int, order: Order, planes: Mapping[int, int]
+) -> tuple[Noise, NDArray[np.bool_] | None, tuple[str, Role, LazyArray] | None]:
+    """Variance, mask of pixels, and flags of single values, from the extensions that belong to the cube."""
     cube = hdus[number]
-    for n, hdu in enumerate(hdus):
-        name, shape = str(hdu.name).upper(), getattr(hdu, "shape", None)
-        if n == number or not shape:
-            continue
-        if name in _VARIANCE and shape == cube.shape and noise.variance is None:
-            inverse, squared = _VARIANCE[name]
-            noise = Noise("gaussian", _Stored(path, hdus, n).lazy(order), inverse, squared)
-        if name in _MASKS and shape == tuple(cube.shape[k] for k in sorted(order[1:])):
-            flags = np.asarray(_Stored(path, hdus, n).hdu.data) == 0
-            mask = flags if order[1] < order[2] else flags.T
-        elif name in _MASKS and shape == cube.shape:
-            notes["not_used"] = f"the {name} cube flags single values; it is not used yet"
-    return noise, mask, notes
+    flat = tuple(cube.shape[k] for k in sorted(order[1:]))
+    noise, mask, flags = Noise(), None, None
+    beside = [n for n in range(len(hdus)) if n != number and _belongs(hdus[n], cube)]
+    for n in sorted(beside, key=lambda n: role_of(hdus[n]).rank):
+        role, shape = role_of(hdus[n]), hdus[n].shape
+        if role.kind == "variance" and shape == cube.shape and noise.variance is None:
+            variance = _Stored(path, hdus, n).lazy(order, planes)
+            noise = Noise("gaussian", variance, role.inverse, role.squared)
+        elif role.kind == "mask" and shape == flat and mask is None:
+            values = np.asarray(_Stored(path, hdus, n).hdu.data)
+            usable = values == 1 if role.one_is_good else values == 0
+            mask = usable if order[1] < order[2] else usable.T
+        elif role.kind == "mask" and shape == cube.shape and flags is None:
+            flags = str(hdus[n].name), role, _Stored(path, hdus, n).lazy(order, planes)
+    return noise, mask, flags
+
+
+def _belongs(hdu: Any, cube: Any) -> bool:
+    """Whether an extension is of this cube and not of another: by ESO's keyword, its version, or its prefix."""
+    if not getattr(hdu, "is_image", False) or not hdu.shape or not role_of(hdu).kind:
+        return False
+    said = str(hdu.header.get("SCIDATA", "")).strip().upper()
+    if said:
+        return said == str(cube.name).upper()
+    prefixes = {str(h.name).upper().rpartition(".")[0] for h in (hdu, cube)}
+    return len(prefixes) == 1 and (hdu.ver == cube.ver or str(cube.name).upper() in ("PRIMARY", ""))
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (str, int, float, bool))
