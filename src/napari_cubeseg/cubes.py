@@ -205,6 +205,10 @@ class Cubes:
             if part is not None and not control.cancelled:
                 self.working.emit((text, part))
 
+        def finished(made: Any) -> None:
+            if not control.cancelled:
+                done(made)
+
         def failed(error: CubeSegError) -> None:
             self.working.emit(None)
             if isinstance(error, ChoiceNeeded):
@@ -212,7 +216,7 @@ class Cubes:
             else:
                 show_error(str(error))
 
-        self._session.runner(make, control, progress, done, failed, ignore, title=text)
+        self._session.runner(make, control, progress, finished, failed, ignore, title=text)
 
     def _show_sum(self, layer: Image, cube: Cube, found: Overview) -> None:
         layers = self._session.viewer.layers

@@ -325,9 +325,36 @@ def test_a_file_with_several_cubes_asks_in_the_panel(viewer, docks, tmp_path):
     wait(lambda: button(segment, "cubeseg.cube.open").isVisible(), 5)
     segment.findChild(QWidget, "cubeseg.cube.dataset").setCurrentIndex(1)
     button(segment, "cubeseg.cube.open").click()
-    assert session.cubes.question is None
+    wait(lambda: session.cubes.question is None, 5)
     assert session.cube.data.shape == (40, 12, 13)
     assert not button(segment, "cubeseg.cube.open").isVisible()
+
+
+def test_large_files_open_in_the_background(viewer, docks, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_cubeseg.reader._LARGE", 1000)
+    np.save(tmp_path / "large.npy", np.random.default_rng(0).random((30, 12, 13)))
+    session, seen = session_of(viewer), []
+    session.cubes.working.connect(seen.append)
+    viewer.open(str(tmp_path / "large.npy"), plugin=DIST)
+    assert session.cube.source.name != "large"
+    wait(lambda: session.cube.source.name == "large", 10)
+    assert seen[0] == ("Opening large.npy", None)
+
+
+def test_calibration_by_two_peaks_in_the_panel(viewer, docks):
+    segment, spectra = docks
+    session = session_of(viewer)
+    for n, (channel, value) in enumerate(((10, "Fe"), (90, "17.44")), start=1):
+        segment.findChild(QWidget, f"cubeseg.cube.channel{n}").setValue(channel)
+        segment.findChild(QWidget, f"cubeseg.cube.value{n}").setText(value)
+    button(segment, "cubeseg.cube.calibrate").click()
+    assert session.cube.axis.values[90] == pytest.approx(17.44)
+    QTest.qWait(100)
+    assert spectra.plot.getAxis("bottom").labelText == "Energy (keV)"
+    box = segment.findChild(QWidget, "cubeseg.cube.convert")
+    box.setCurrentIndex(box.findText("nm vacuum"))
+    box.activated.emit(box.currentIndex())
+    assert session.cube.axis.unit == "nm"
 
 
 def test_samples(make_napari_viewer):
