@@ -1,6 +1,6 @@
 """Reading cubes: one module per format, one registry. A new format is a new module, imported here."""
 
-from cubeseg.io import cubefile, envi, fits, hdf5, matlab, numpy_files
+from cubeseg.io import crono, cubefile, envi, fits, hdf5, matlab, numpy_files, ripple, tiff
 from cubeseg.io.registry import (
     Candidate,
     ChoiceNeeded,
@@ -21,6 +21,7 @@ __all__ = [
     "Format",
     "ReadOptions",
     "Setting",
+    "crono",
     "cubefile",
     "envi",
     "fits",
@@ -33,4 +34,6 @@ __all__ = [
     "reader",
     "remember",
     "reopen",
+    "ripple",
+    "tiff",
 ]
