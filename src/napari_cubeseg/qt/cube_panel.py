@@ -66,6 +66,7 @@ class CubePanel(QWidget):
         folded = QCollapsible("Calibrate the spectral axis")
         folded.setObjectName("cubeseg.cube.fold")
         folded.setDuration(0)
+        folded.toggleButton().setToolTip("Say what the channels mean, or show them in another unit")
         self.calibration = CalibrationForm(session)
         folded.addWidget(self.calibration)
         layout.addWidget(folded)
