@@ -19,7 +19,7 @@ from cubeseg.io.band_names import axis_of_names, short_names
 from cubeseg.io.layout import Vector, check_size, choose, guess_axis, make_axis, spatial_order, vectors_of
 from cubeseg.io.lazy import AxisView
 from cubeseg.io.registry import Candidate, ChoiceNeeded, ReadOptions, reader
-from cubeseg.io.tiff_segments import Segments, opened
+from cubeseg.io.tiff_segments import Segments, check_pages, opened
 
 __all__: list[str] = []
 
@@ -228,8 +228,11 @@ def _ome(path: Path, file: Any) -> Any:
             raise DataError(
                 f"{path}: its OME metadata name the file '{name[:80]}' in another folder; put the set into one"
             )
-        if element.tag == "UUID" and name and (path.parent / name).exists() and not (path.parent / name).is_file():
-            raise DataError(f"{path}: its OME metadata name '{name[:80]}', which is no file")
+        beside = path.parent / name
+        if element.tag == "UUID" and name and beside.exists():
+            if not beside.is_file():
+                raise DataError(f"{path}: its OME metadata name '{name[:80]}', which is no file")
+            check_pages(beside)
     return root
 
 

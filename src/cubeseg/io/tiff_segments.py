@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from cubeseg.errors import DataError
 from cubeseg.io.layout import check_claim, check_memory, check_size
 
-__all__ = ["Segments", "opened"]
+__all__ = ["Segments", "check_pages", "opened"]
 
 _CACHE = 64 << 20
 # TIFF's numbers for compressions whose output nothing bounds; others are decoded into a segment of known size
@@ -33,6 +33,7 @@ def opened(path: Path) -> Iterator[Any]:
     """A TIFF file; what tifffile has to say about odd tags is not printed."""
     import tifffile
 
+    check_pages(path)
     logger = logging.getLogger("tifffile")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -41,6 +42,31 @@ def opened(path: Path) -> Iterator[Any]:
             yield file
     finally:
         logger.setLevel(level)
+
+
+def check_pages(path: Path) -> None:
+    """Refuse a file whose list of pages leads back into itself, which tifffile follows without end.
+
+    Raises
+    ------
+    DataError
+        If a page is listed twice.
+    """
+    with path.open("rb") as file:
+        head = file.read(16)
+        order: Literal["little", "big"] = "little" if head.startswith(b"II") else "big"
+        long = head[2:4] in (b"+\x00", b"\x00+")
+        start, counted, pointer, tag = (8, 8, 8, 20) if long else (4, 2, 4, 12)
+        at, seen = int.from_bytes(head[start : start + pointer], order), set()
+        while at:
+            if at in seen:
+                raise DataError(f"{path}: its list of pages leads back into itself; the file is damaged")
+            seen.add(at)
+            file.seek(min(at, 1 << 62))
+            tags = int.from_bytes(file.read(counted), order)
+            # beyond the file nothing is read, which ends the list
+            file.seek(min(at + counted + tag * tags, 1 << 62))
+            at = int.from_bytes(file.read(pointer), order)
 
 
 class Segments:
