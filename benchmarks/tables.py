@@ -54,6 +54,12 @@ def _tables(rows: list[dict[str, Any]]) -> list[str]:
                 f"| {name} | {mine[0]['pixels']} | {'/'.join(str(r['found']) for r in mine)} | "
                 f"{np.mean([r['auc'] for r in mine]):.3f} | {np.mean([r['iou'] for r in mine]):.3f} |"
             )
+    stable = [r for r in rows if r["method"] == "stability"]
+    if stable:
+        lines += ["", "### The same cube, several seeds", "",
+                  "Adjusted Rand index between the labels of two seeds, defaults and the true number of classes.", "",
+                  "| set | seeds | mean over pairs | least |", "|---|---|---|---|"]  # fmt: skip
+        lines += [f"| {r['set']} | {r['seeds']} | {r['mean']:.3f} | {r['least']:.3f} |" for r in stable]
     failed = [r for r in rows if "error" in r]
     lines += [f"\n{r['set']}, {r['method']}, seed {r['seed']}: {r['error']}" for r in failed]
     return lines
