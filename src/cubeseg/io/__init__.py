@@ -1,6 +1,6 @@
 """Reading cubes: one module per format, one registry. A new format is a new module, imported here."""
 
-from cubeseg.io import crono, cubefile, envi, fits, hdf5, matlab, numpy_files, ripple, tiff
+from cubeseg.io import crono, cubefile, envi, fits, hdf5, matlab, numpy_files, ripple, tiff, zarr_store
 from cubeseg.io.registry import (
     Candidate,
     ChoiceNeeded,
@@ -36,4 +36,5 @@ __all__ = [
     "reopen",
     "ripple",
     "tiff",
+    "zarr_store",
 ]
