@@ -42,7 +42,11 @@ def find_references(header: Path) -> References:
     if own.startswith(sum(_NAMES.values(), ())):
         return References(None, None)
     found: dict[str, Path | None] = {}
-    names = sorted(name for name in os.listdir(header.parent) if name.lower().endswith(".hdr"))
+    try:
+        names = sorted(name for name in os.listdir(header.parent) if name.lower().endswith(".hdr"))
+    except OSError:
+        # a folder may let its files be opened and not be listed
+        names = []
     for kind, (prefix, whole) in _NAMES.items():
         fitting = [n for n in names if n.lower().startswith((prefix, whole))]
         exact = [n for n in fitting if n[:-4].lower() == prefix + own]

@@ -9,6 +9,7 @@ import pytest
 from cubeseg import open_cube
 from cubeseg.errors import DataError
 from cubeseg.io import ChoiceNeeded
+from tests.conftest import real
 from tests.cubeseg.io.written import BANDS, CUBE, same
 
 
@@ -170,3 +171,203 @@ def test_hdf5_whose_axes_say_nothing_asks_for_the_axis(tmp_path):
 def test_truth_in_a_sample_is_no_candidate(painting_file):
     cube = open_cube(painting_file)
     assert (cube.source.dataset, cube.axis.unit, cube.noise.kind) == ("img", "keV", "poisson")
+
+
+def pymca(path, entries=("stack",), **extra):
+    """As PyMca's documentation asks for: the data in the detector, linked where they are plotted."""
+    with h5py.File(path, "w") as file:
+        for name in entries:
+            detector = file.create_group(f"{name}/instrument/detector_00")
+            file[name].attrs["NX_class"] = "NXentry"
+            detector.attrs["NX_class"] = "NXdetector"
+            # the shape alone would say that the first axis is spectral
+            detector["data"] = CUBE
+            detector["data"].attrs["interpretation"] = "spectrum"
+            detector["calibration"] = [0.1, 0.02, 0.001]
+            detector["channels"] = np.arange(CUBE.shape[2])
+            detector["live_time"] = np.linspace(0.5, 1.5, CUBE[:, :, 0].size).reshape(CUBE.shape[:2])
+            plot = file.create_group(f"{name}/measurement")
+            plot.attrs["NX_class"] = "NXdata"
+            for part in ("data", "channels"):
+                plot[part] = h5py.SoftLink(f"/{name}/instrument/detector_00/{part}")
+    return path
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_pymca_stack(tmp_path, hard):
+    path = pymca(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        plot = file["stack/measurement"]
+        if hard:
+            del plot["data"]
+            plot["data"] = file["stack/instrument/detector_00/data"]
+        plot.attrs.update(signal="data", axes=[".", ".", "channels"])
+        file.attrs["default"] = "stack"
+        file["stack"].attrs["default"] = "measurement"
+    cube = open_cube(path)
+    same(cube, CUBE.transpose(2, 0, 1))
+    channels = np.arange(CUBE.shape[2])
+    np.testing.assert_allclose(cube.axis.values, 0.1 + 0.02 * channels + 0.001 * channels**2)
+    assert cube.axis.unit == "keV"
+    assert cube.metadata["axis_from"] == "calibration"
+    assert "0.5 to 1.5, median 1;" in cube.metadata["live_time"]
+    assert cube.source.dataset == "stack/instrument/detector_00/data"
+    linked = open_cube(path, dataset="stack/measurement/data")
+    assert linked.source == cube.source
+
+
+@pytest.mark.parametrize("by", ["default", "signal", "old signal"])
+def test_nexus_says_which_dataset_is_meant(tmp_path, by):
+    path = pymca(tmp_path / "a.h5", ("one", "two"))
+    with pytest.raises(ChoiceNeeded):
+        open_cube(path)
+    with h5py.File(path, "a") as file:
+        plot = file["two/measurement"]
+        if by == "old signal":
+            file["two/instrument/detector_00/data"].attrs["signal"] = 1
+        else:
+            plot.attrs["signal"] = "data"
+        if by == "default":
+            file["one/measurement"].attrs["signal"] = "data"
+            file.attrs["default"] = "two/measurement"
+    assert open_cube(path).source.dataset == "two/instrument/detector_00/data"
+    assert open_cube(path, dataset="one/measurement/data").source.dataset == "one/instrument/detector_00/data"
+
+
+def test_nexus_axis_of_the_plot_decides(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["raw/frames"] = np.arange(9.0**3).reshape(9, 9, 9)
+        plot = file.create_group("plot")
+        plot.attrs.update(NX_class="NXdata", signal="frames", axes=["y", "energy", "x"])
+        plot["frames"] = h5py.SoftLink("/raw/frames")
+        plot["energy"] = np.linspace(4000, 5000, 9)
+        plot["energy"].attrs["units"] = "eV"
+    cube = open_cube(path)
+    assert cube.source.spectral_axis == 1
+    assert (cube.axis.unit, cube.axis.values[-1]) == ("eV", 5000)
+
+
+def test_links_out_of_the_file_are_not_followed(tmp_path):
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["img"] = CUBE
+        file["ivar"] = CUBE.transpose(1, 2, 0)
+        file["calibration"] = [0.0, 1.0]
+        file["wl"] = np.arange(BANDS) + 1.0
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["out"] = h5py.ExternalLink("secret.h5", "/img")
+        file["also"] = h5py.SoftLink("/out")
+    with pytest.raises(DataError, match=r"links to other files \(secret\.h5\)"):
+        open_cube(path)
+    with pytest.raises(DataError):
+        open_cube(path, dataset="out")
+    with h5py.File(path, "a") as file:
+        file["img"] = CUBE.transpose(1, 2, 0)
+        for name in ("ivar", "calibration", "wl"):
+            file[name] = h5py.ExternalLink("secret.h5", f"/{name}")
+        file.attrs["default"] = "beyond"
+        file["beyond"] = h5py.ExternalLink("secret.h5", "/")
+    cube = open_cube(path)
+    same(cube)
+    assert not cube.axis.calibrated
+    assert cube.noise.variance is None
+
+
+@pytest.mark.parametrize("how", ["virtual", "itself", "storage"])
+def test_values_in_other_files_are_not_followed(tmp_path, how):
+    path = tmp_path / "a.h5"
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["img"] = CUBE.transpose(1, 2, 0)
+    with h5py.File(path, "w") as file:
+        shape = CUBE.transpose(1, 2, 0).shape
+        if how == "storage":
+            (tmp_path / "bytes").write_bytes(b"\x01" * 8 * CUBE.size)
+            file.create_dataset("img", shape=shape, dtype="i8", external=[(str(tmp_path / "bytes"), 0, 8 * CUBE.size)])
+        else:
+            layout = h5py.VirtualLayout(shape, "i8")
+            layout[...] = h5py.VirtualSource("." if how == "itself" else "other.h5", "img", shape)
+            file.create_virtual_dataset("img", layout)
+    with pytest.raises(DataError, match="lie in other files") as caught:
+        open_cube(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_virtual_dataset_within_the_file(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["parts/img"] = CUBE.transpose(1, 2, 0)
+        layout = h5py.VirtualLayout(file["parts/img"].shape, "i8")
+        layout[...] = h5py.VirtualSource(file["parts/img"])
+        file.create_virtual_dataset("whole", layout)
+    same(open_cube(path, dataset="whole"))
+
+
+def test_loops_of_links_end(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["group/img"] = CUBE.transpose(1, 2, 0)
+        file["group/again"] = file["group"]
+        file["group/up"] = file["/"]
+        file["ring"] = h5py.SoftLink("/gnir")
+        file["gnir"] = h5py.SoftLink("/ring")
+        file["group/calibration"] = h5py.SoftLink("/ring")
+        # each name takes a thousand of the next
+        file["l0"] = h5py.SoftLink("/")
+        for n in range(1, 12):
+            file[f"l{n}"] = h5py.SoftLink("/".join([f"l{n - 1}"] * 1000))
+        file.attrs["default"] = "l11"
+        file["group"].attrs.update(default="again", signal="l11/ring")
+    same(open_cube(path))
+    with pytest.raises(DataError, match="no cube named"):
+        open_cube(path, dataset="ring")
+
+
+def test_cubes_of_maxrf4u_cronomaxrf_and_xismus(tmp_path):
+    cube = CUBE.transpose(1, 2, 0)
+    energies = np.linspace(-1.17, 39.8, BANDS)
+    for names in (("maxrf_cube", "maxrf_energies"), ("spectra", "energies")):
+        path = tmp_path / f"{names[0]}.h5"
+        with h5py.File(path, "w") as file:
+            file[names[0]], file[names[1]] = cube, energies
+            file["maxrf_maxspectrum"], file["maxrf_sumspectrum"] = cube.max(axis=(0, 1)), cube.sum(axis=(0, 1))
+        opened = open_cube(path)
+        same(opened)
+        assert opened.axis.unit == "keV"
+        np.testing.assert_allclose(opened.axis.values, energies)
+    path = tmp_path / "xismus.h5"
+    with h5py.File(path, "w") as file:
+        file["dataset_1"] = cube
+        file.attrs["calibration"] = np.array([[2, 0.4], [10, 2.0], [18, 3.6]], np.float32)
+        file.attrs["datatypes"] = np.int32(0)
+    opened = open_cube(path)
+    same(opened)
+    assert opened.axis.unit == "keV"
+    np.testing.assert_allclose(opened.axis.values, 0.2 * np.arange(BANDS), atol=1e-6)
+    with h5py.File(path, "a") as file:
+        # infrared: the numbers are no keV
+        file.attrs["datatypes"] = np.int32(1)
+    assert not open_cube(path).axis.calibrated
+
+
+@pytest.mark.parametrize(
+    "given", [[[5, 1.0], [5, 2.0]], [[1, np.nan], [2, 3]], [0.1, 0.0], ["a", "b"], np.zeros((3, 3)), 7.0]
+)
+def test_calibrations_that_are_none(tmp_path, given):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["img"] = CUBE.transpose(1, 2, 0)
+        file["img"].attrs["calibration"] = given
+    assert not open_cube(path).axis.calibrated
+
+
+def test_live_times_that_are_not_finite(tmp_path):
+    path = pymca(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        file["stack/instrument/detector_00/live_time"][:] = np.nan
+    assert "nan" in open_cube(path).metadata["live_time"]
+
+
+def test_real_nexus_counter():
+    cube = open_cube(real("ftir_orange/Hermes_HDF5/small_OK.hdf5"), spectral_axis=2)
+    assert cube.data.shape == (2, 2, 2)
