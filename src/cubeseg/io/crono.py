@@ -197,7 +197,8 @@ def _per_live_time(
         raise DataError(f"{path}: holds no live times for its spectra; open it with livetime=no")
     relative = placed.sum_of(np.maximum(times, 0)) / float(np.median(times[times > 0]))
     mask = mask & (relative > 0)
-    factors = np.broadcast_to(np.where(mask, relative, np.nan).astype(np.float32), placed.shape)
+    with np.errstate(over="ignore"):
+        factors = np.broadcast_to(np.where(mask, relative, np.nan).astype(np.float32), placed.shape)
     data = Derived(placed, lambda part, key: part / factors[key])
     # of n counts it is n; of none, at most about 1
     variance = Derived(placed, lambda part, key: np.maximum(part, 1) / factors[key] ** 2)

@@ -42,7 +42,10 @@ class Derived:
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> Any:
-        return self._compute(np.asarray(self._source[key]), key).astype(self.dtype, copy=False)
+        part = np.asarray(self._source[key])
+        # damaged values become infinite or NaN, as they would in any other cube
+        with np.errstate(all="ignore"):
+            return self._compute(part, key).astype(self.dtype, copy=False)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.asarray(self[:, :, :], dtype=dtype)

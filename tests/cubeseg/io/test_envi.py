@@ -303,3 +303,17 @@ def test_real_dark_reference_is_told_of():
     assert "dark darkReference.hdr" in open_cube(path).metadata["references"]
     with pytest.raises(DataError, match="no white reference"):
         open_cube(path, reference="yes")
+
+
+@pytest.mark.parametrize("interleave", ["bsq", "bil", "bip"])
+@pytest.mark.parametrize("ending", [".img", ".dat", ".raw"])
+def test_what_spectral_writes(tmp_path, interleave, ending):
+    spectral = pytest.importorskip("spectral.io.envi")
+    spectral.save_image(
+        str(tmp_path / "a.hdr"), CUBE.transpose(1, 2, 0).astype(">i2"), interleave=interleave, ext=ending, byteorder=1,
+        metadata={"wavelength": [str(400 + 20 * n) for n in range(BANDS)], "wavelength units": "Nanometers"},
+    )  # fmt: skip
+    for name in ("a.hdr", f"a{ending}"):
+        cube = open_cube(tmp_path / name)
+        same(cube)
+        assert (cube.axis.unit, cube.axis.values[-1]) == ("nm", 780)

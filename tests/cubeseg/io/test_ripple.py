@@ -190,3 +190,30 @@ def test_any_header_is_a_cube_or_one_line(tmp_path, text):
     except DataError as error:
         said = str(error)
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(("interleave", "dtype"), [("vector", "u2"), ("image", ">f4")])
+def test_what_rosettasciio_writes(tmp_path, interleave, dtype):
+    ripple_writer = pytest.importorskip("rsciio.ripple")
+    sizes = {"y": (HEIGHT, 2.0, "µm"), "x": (WIDTH, 3.0, "µm"), "Energy": (BANDS, 0.01, "keV")}
+    names = ["y", "x", "Energy"] if interleave == "vector" else ["Energy", "y", "x"]
+    axes = [
+        {
+            "name": name, "size": sizes[name][0], "scale": sizes[name][1], "units": sizes[name][2],
+            "offset": -0.5 if name == "Energy" else 0.0, "index_in_array": n, "_type": "UniformDataAxis",
+            # images of y and x at each energy, or spectra at each y and x
+            "navigate": (name == "Energy") == (interleave == "image"),
+        }
+        for n, name in enumerate(names)
+    ]  # fmt: skip
+    signal = {
+        "data": (CUBE.transpose(1, 2, 0) if interleave == "vector" else CUBE).astype(dtype),
+        "axes": axes,
+        "metadata": {"General": {}, "Signal": {"signal_type": ""}},
+    }
+    ripple_writer.file_writer(str(tmp_path / "a.rpl"), signal, encoding="utf-8")
+    cube = open_cube(tmp_path / "a.rpl")
+    same(cube)
+    np.testing.assert_allclose(cube.axis.values, -0.5 + 0.01 * np.arange(BANDS))
+    assert cube.axis.unit == "keV"
+    assert (cube.spatial.pixel_size, cube.spatial.unit) == ((2, 3), "um")
