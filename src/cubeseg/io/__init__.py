@@ -1,6 +1,21 @@
 """Reading cubes: one module per format, one registry. A new format is a new module, imported here."""
 
-from cubeseg.io import crono, cubefile, envi, fits, hdf5, matlab, numpy_files, ripple, tiff, zarr_store
+from cubeseg.io import (
+    crono,
+    cubefile,
+    datamuncher,
+    edf,
+    envi,
+    fits,
+    hdf5,
+    image_folder,
+    instruments,
+    matlab,
+    numpy_files,
+    ripple,
+    tiff,
+    zarr_store,
+)
 from cubeseg.io.registry import (
     Candidate,
     ChoiceNeeded,
@@ -23,11 +38,15 @@ __all__ = [
     "Setting",
     "crono",
     "cubefile",
+    "datamuncher",
+    "edf",
     "envi",
     "fits",
     "format_of",
     "formats",
     "hdf5",
+    "image_folder",
+    "instruments",
     "matlab",
     "numpy_files",
     "open_cube",

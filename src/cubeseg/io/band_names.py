@@ -13,7 +13,7 @@ __all__ = ["axis_of_names", "natural", "short_names", "values_of_names"]
 
 # metres, centimetres and millimetres in a name are distances
 _MEASURE = re.compile(
-    r"(?<![A-Za-z\d.,])(\d+(?:[.,]\d+)?)[ _-]?"
+    r"(?<![\d.,])(\d+(?:[.,]\d+)?)[ _-]?"
     r"(nm|nanomet(?:er|re)s?|[uµμ]m|microns?|micromet(?:er|re)s?|Å|angstroms?|k?eV|cm-1|cm\^-1|cm⁻¹|1/cm|[kMGT]?Hz|k?m/s)"
     r"(?![A-Za-z\d])",
     re.I,

@@ -30,8 +30,13 @@ def read_npy(path: Path, options: ReadOptions) -> Cube:
     needed = start + int(np.prod(shape, dtype=np.float64)) * dtype.itemsize
     check_size(str(path), path.stat().st_size, needed)
     array = np.load(path, mmap_mode="r", allow_pickle=False)
-    if array.ndim != 3:
-        raise DataError(f"{path}: the array has {array.ndim} axes, a cube has 3")
+    kept = _cube_shape(array.shape)
+    if kept is None:
+        size = " x ".join(map(str, array.shape))
+        raise DataError(
+            f"{path}: the array has {array.ndim} axes ({size}), a cube has 3; save that part alone"
+        )
+    array = array.reshape(kept)
     found = choose(str(path), [(path.name, array.shape, array.dtype)], [], ReadOptions(None, options.spectral_axis))
     assert found.spectral_axis is not None
     data = array.transpose(spatial_order(found.spectral_axis))
@@ -47,7 +52,9 @@ def read_npz(path: Path, options: ReadOptions) -> Cube:
     """
     headers = _headers(path)
     cubes = [
-        (name, shape, dtype) for name, (shape, dtype) in headers.items() if len(shape) == 3 and dtype.kind in "uif"
+        (name, kept, dtype)
+        for name, (shape, dtype) in headers.items()
+        if (kept := _cube_shape(shape)) is not None and dtype.kind in "uif"
     ]
     with np.load(path, allow_pickle=False) as archive:
         small: dict[str, NDArray[Any]] = {
@@ -61,10 +68,16 @@ def read_npz(path: Path, options: ReadOptions) -> Cube:
             shape, dtype = headers[found.dataset]
             check_memory(str(path), int(np.prod(shape, dtype=np.float64)) * dtype.itemsize)
             stored = archive[found.dataset]
-        data = stored.transpose(spatial_order(found.spectral_axis))
+        data = stored.reshape(found.shape).transpose(spatial_order(found.spectral_axis))
     axis, notes = make_axis(data.shape[0], vectors, options.axis)
     source = Source(str(path), "NumPy archive", found.dataset, found.spectral_axis)
     return Cube(data, axis, source=source, metadata=notes)
+
+
+def _cube_shape(shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The three axes of a cube, without those of length 1 that an array has beyond them; None where it has others."""
+    long = shape if len(shape) <= 3 else tuple(length for length in shape if length != 1)
+    return long if len(long) == 3 else None
 
 
 def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
