@@ -69,7 +69,7 @@ def _is_crono(path: Path, head: bytes) -> bool:
 def read_crono(path: Path, options: ReadOptions) -> Cube:
     """The spectra of a scan on its grid; only the positions and times are read.
 
-    The layout is that of CRONO 1.2 (file version 1.6), as published with cronomaxrf (F. Ligterink, RCE).
+    The layout is that of CRONO 1.2 (file version 1.6), as the package cronomaxrf (0.0.12) reads it.
     """
     file = open_hdf5(path)
     try:
