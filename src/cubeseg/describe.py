@@ -13,7 +13,7 @@ __all__ = ["describe", "notes"]
 # what readers leave in the metadata for people to know
 _NOTES = (
     "partial", "axis_guessed", "axis_rejected", "first_only", "not_used", "pixel_order", "references", "unplaced",
-    "summed", "ignored",
+    "summed", "ignored", "live_time", "byte_order", "copied_from",
 )  # fmt: skip
 
 

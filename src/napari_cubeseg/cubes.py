@@ -16,9 +16,11 @@ from cubeseg.calibration import chained, recalibrated
 from cubeseg.cube import Cube
 from cubeseg.errors import CubeSegError
 from cubeseg.io import ChoiceNeeded, open_cube, remember
-from cubeseg.io.cubefile import band_cost, copied
+from cubeseg.io.cubefile import copied
 from cubeseg.overview import Overview, overview
+from cubeseg.steps import finish
 from napari_cubeseg import layers as our
+from napari_cubeseg.bands import SlowBands, is_slow
 from napari_cubeseg.jobs import Control, Steps, ignore, one, run_now
 
 if TYPE_CHECKING:
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Cubes"]
 
-# a band that takes more of the file than this, and much more than its own size, does not follow the slider
-_SLOW_BAND = 64 << 20
+# of the coarse bands that follow the slider where the exact ones do not
+_COARSE = 64 << 20
 
 
 class Cubes:
@@ -50,6 +52,7 @@ class Cubes:
         self.question: ChoiceNeeded | None = None
         self._control = Control()
         self._looks: dict[Layer, Control] = {}
+        self._fetching = Control()
         self._band: int | None = None
 
     # opening
@@ -99,6 +102,8 @@ class Cubes:
     def look_over(self, layer: Image) -> None:
         """Make the sum image and the mean spectrum in the background, unless they are there."""
         cube, state = our.cube_of(layer), layer.metadata[our.KEY]
+        if isinstance(layer.data, SlowBands):
+            layer.data.missing = lambda band: self._fetch(layer, band)
         if cube is None or self._session.runner is run_now or "overview" in state or layer in self._looks:
             return
         control = self._looks[layer] = Control()
@@ -109,6 +114,9 @@ class Cubes:
             self.working.emit(None)
             if layer in self._session.viewer.layers:
                 state["overview"] = found
+                if isinstance(layer.data, SlowBands):
+                    layer.data.coarse = found.coarse
+                    layer.refresh()
                 self._show_sum(layer, cube, found)
                 self.overview_changed.emit()
 
@@ -121,7 +129,8 @@ class Cubes:
             if part is not None and layer in self._looks:
                 self.working.emit((f"Summing up {name}", part))
 
-        self._session.runner(lambda: overview(cube), control, progress, done, failed, ignore)
+        coarse = _COARSE if isinstance(layer.data, SlowBands) else 0
+        self._session.runner(lambda: overview(cube, coarse_bytes=coarse), control, progress, done, failed, ignore)
 
     def stepped(self, band: int) -> None:
         """The slider was moved: who looks through the bands wants to see them, not the sum."""
@@ -133,6 +142,25 @@ class Cubes:
                 item.metadata[our.KEY]["moved"] = True
                 item.visible = False
 
+    def _fetch(self, layer: Image, band: int) -> None:
+        """Read a band that has been asked for; one that is asked for later takes its place."""
+        bands = layer.data
+        if self._session.runner is run_now:
+            bands.put(band, finish(bands.fetch(band)))
+            return
+        self._fetching.cancel()
+        control = self._fetching = Control()
+
+        def done(values: Any) -> None:
+            if not control.cancelled:
+                bands.put(band, values)
+                layer.refresh()
+
+        def failed(error: CubeSegError) -> None:
+            show_error(str(error))
+
+        self._session.runner(lambda: bands.fetch(band), control, ignore, done, failed, ignore)
+
     def forget(self, layer: Layer) -> None:
         """A layer was removed."""
         control = self._looks.pop(layer, None)
@@ -143,6 +171,7 @@ class Cubes:
     def stop(self) -> None:
         """Give up what is under way."""
         self._control.cancel()
+        self._fetching.cancel()
         for control in self._looks.values():
             control.cancel()
         self._looks.clear()
@@ -181,8 +210,7 @@ class Cubes:
         if cube is None:
             return 0
         plane = cube.n_pixels * np.dtype(cube.data.dtype).itemsize
-        cost = band_cost(cube)
-        return plane * cube.n_bands if cost > _SLOW_BAND and cost > 4 * plane else 0
+        return plane * cube.n_bands if is_slow(cube) else 0
 
     def copy(self, path: str | Path) -> None:
         """Write such a copy in the background and open it."""

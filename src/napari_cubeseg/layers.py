@@ -15,6 +15,7 @@ from cubeseg.cube import Cube, Spatial
 from cubeseg.overview import Overview
 from cubeseg.probe import Probe, probe
 from cubeseg.segmentation import Segmentation
+from napari_cubeseg.bands import SlowBands, is_slow
 
 __all__ = [
     "cube_behind",
@@ -95,7 +96,8 @@ def cube_layer(cube: Cube) -> tuple[Any, dict[str, Any], str]:
         "multiscale": False,
         "rgb": False,
     }
-    return cube.data, keywords, "image"
+    # napari shows a band while it makes the layer, so a slow one must not be read there
+    return SlowBands(cube) if is_slow(cube) else cube.data, keywords, "image"
 
 
 def show_axis(layer: Image, cube: Cube) -> None:

@@ -139,7 +139,7 @@ def test_questions_and_answers_that_last(viewer, tmp_path, monkeypatch):
 
 
 def test_a_copy_is_offered_where_bands_lie_apart(viewer, tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_cubeseg.cubes._SLOW_BAND", 1000)
+    monkeypatch.setattr("napari_cubeseg.bands._LARGE", 1000)
     data = np.memmap(tmp_path / "bip.raw", np.uint16, "w+", shape=(20, 30, 50))
     data[:] = np.random.default_rng(0).poisson(5, data.shape)
     cube = Cube(data.transpose(2, 0, 1), SpectralAxis.from_values(np.arange(50) + 400.0, "nm"))

@@ -1,0 +1,93 @@
+"""Bands of a cube whose layout makes them slow to read: shown coarsely at once, and exactly when they have come."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Generator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubeseg.cube import Cube
+from cubeseg.io.cubefile import band_cost
+
+__all__ = ["SlowBands", "is_slow"]
+
+# a band that takes more of the file than this, and much more than its own size, does not follow the slider
+_LARGE = 64 << 20
+_KEPT = 6
+
+
+def is_slow(cube: Cube) -> bool:
+    """Whether fetching a band would hold up the window."""
+    plane = cube.n_pixels * np.dtype(cube.data.dtype).itemsize
+    cost = band_cost(cube)
+    return cost > _LARGE and cost > 4 * plane
+
+
+class SlowBands:
+    """The data of a layer: whole bands come from what is at hand, everything else from the file.
+
+    Parameters
+    ----------
+    cube : Cube
+
+    Attributes
+    ----------
+    missing : callable (band)
+        Called when a band is asked for that has not been read; what is shown meanwhile is coarse, or empty.
+    coarse : array (bands, h, w), optional
+        Every n-th pixel in both directions.
+    """
+
+    ndim = 3
+
+    def __init__(self, cube: Cube) -> None:
+        self._cube = cube
+        self.shape: tuple[int, ...] = tuple(cube.data.shape)
+        self.dtype = np.dtype(cube.data.dtype)
+        self.missing: Callable[[int], None] = lambda band: None
+        self.coarse: NDArray[Any] | None = None
+        self._read: OrderedDict[int, NDArray[Any]] = OrderedDict()
+
+    def __getitem__(self, key: Any) -> Any:
+        keys = key if isinstance(key, tuple) else (key,)
+        keys = tuple(k for k in keys if k is not Ellipsis) if Ellipsis in keys[1:] else keys
+        whole = all(isinstance(k, slice) and k == slice(None) for k in keys[1:])
+        if not whole or not isinstance(keys[0], (int, np.integer)):
+            return self._cube.data[key]
+        band = int(keys[0])
+        if band in self._read:
+            self._read.move_to_end(band)
+            return self._read[band]
+        self.missing(band)
+        return self._coarsely(band)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self._cube.data[:, :, :], dtype=dtype)
+
+    def put(self, band: int, values: NDArray[Any]) -> None:
+        """Keep a band (y, x) that has been read."""
+        self._read[band] = values
+        while len(self._read) > _KEPT:
+            self._read.popitem(last=False)
+
+    def fetch(self, band: int) -> Generator[float, None, NDArray[Any]]:
+        """Read a band exactly, strip by strip, so that it can be given up between two of them."""
+        height, width = self._cube.image_shape
+        values = np.empty((height, width), self.dtype)
+        tall = max(1, height // 256)
+        for top in range(0, height, tall):
+            values[top : top + tall] = self._cube.data[band, top : top + tall]
+            yield min(top + tall, height) / height
+        return values
+
+    def _coarsely(self, band: int) -> NDArray[Any]:
+        height, width = self._cube.image_shape
+        if self.coarse is None:
+            return np.zeros((height, width), self.dtype)
+        few = self.coarse[band]
+        rows = np.arange(height) * few.shape[0] // height
+        columns = np.arange(width) * few.shape[1] // width
+        return np.asarray(few[np.ix_(rows, columns)])
