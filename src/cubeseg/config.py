@@ -126,6 +126,9 @@ class FitConfig:
         Spectra with more bands are summed (counts) or averaged down to at most this many.
     sample : int
         At most this many spectra are drawn for the training, evenly over the image.
+    scheduler : str
+        Address of a running Dask scheduler ("tcp://host:8786") whose workers read and label the cube; empty = this
+        machine. The labels are the same.
     """
 
     method: Method = "deep"
@@ -161,6 +164,7 @@ class FitConfig:
     learning_rate: float = 1e-3
     bins: int = 1024
     sample: int = 32768
+    scheduler: str = ""
 
     def __post_init__(self) -> None:
         if self.method in _LATER:

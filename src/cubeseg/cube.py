@@ -199,6 +199,8 @@ class Cube:
         name, shape = self.source.path or "this array", tuple(self.data.shape)
         if len(shape) != 3:
             raise DataError(f"{name}: a cube has 3 axes (bands, y, x), this has {len(shape)}")
+        if any(n != n for n in shape):
+            raise DataError(f"{name}: Dask does not know its size yet; call its compute_chunk_sizes() first")
         if 0 in shape:
             raise DataError(f"{name}: the cube is empty, its shape is {shape}")
         if np.dtype(self.data.dtype).kind not in "uifb":
@@ -258,6 +260,9 @@ class Cube:
         height, width = self.image_shape
         tall, wide = self._chunk()
         pixels = max(1, max_bytes // (4 * self.n_bands))
+        if self._computed and tall * wide <= 8 * pixels:
+            # a part of such a chunk costs as much as all of it
+            pixels = max(pixels, tall * wide)
         if pixels < tall * width:
             rows, columns = (
                 min(tall, max(1, pixels // min(wide, width))),
@@ -265,9 +270,10 @@ class Cube:
             )
         else:
             rows, columns = max(tall, pixels // width // tall * tall), width
-        for top in range(0, height, rows):
-            for left in range(0, width, columns):
-                yield slice(top, min(top + rows, height)), slice(left, min(left + columns, width))
+        across = list(_spans(width, columns, self._sizes(2)))
+        for down in _spans(height, rows, self._sizes(1)):
+            for part in across:
+                yield down, part
 
     def spectra(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Float32:
         """Read the spectra of single pixels, touching only the chunks that hold them.
@@ -285,7 +291,8 @@ class Cube:
             return np.ascontiguousarray(self.data[:, rows, columns].T, dtype=np.float32)
         result = np.empty((rows.size, self.n_bands), np.float32)
         tall, wide = self._chunk()
-        tiles = (rows // tall) * (self.image_shape[1] // wide + 1) + columns // wide
+        down, across = _number(rows, tall, self._sizes(1)), _number(columns, wide, self._sizes(2))
+        tiles = down * self.image_shape[1] + across
         order = np.argsort(tiles, kind="stable")
         for members in np.split(order, np.flatnonzero(np.diff(tiles[order])) + 1):
             if not members.size:
@@ -302,8 +309,36 @@ class Cube:
 
     def _chunk(self) -> tuple[int, int]:
         """Height and width of the pieces in which the file is best read."""
+        if self._computed:
+            return max(self._sizes(1)), max(self._sizes(2))
         chunks = getattr(self.data, "chunks", None)
         if not chunks:
             return 1, min(self.image_shape[1], 64)
-        tall, wide = (max(c) if isinstance(c, tuple) else int(c) for c in chunks[1:])
-        return min(tall, self.image_shape[0]), min(wide, self.image_shape[1])
+        return min(int(chunks[1]), self.image_shape[0]), min(int(chunks[2]), self.image_shape[1])
+
+    @property
+    def _computed(self) -> bool:
+        """Whether the data are a Dask array, which makes its chunks when they are asked for."""
+        chunks: Any = getattr(self.data, "chunks", None)
+        return bool(chunks) and isinstance(chunks[0], tuple)
+
+    def _sizes(self, axis: int) -> tuple[int, ...]:
+        """Sizes of the chunks of a Dask array, which need not be equal."""
+        chunks: tuple[tuple[int, ...], ...] = getattr(self.data, "chunks", ())
+        return chunks[axis] if self._computed else ()
+
+
+def _spans(length: int, step: int, sizes: tuple[int, ...]) -> Iterator[slice]:
+    """Cut a length into pieces of at most `step`, that end where chunks of unequal sizes do."""
+    edges = np.cumsum([0, *(sizes or (length,))])
+    start = 0
+    while start < length:
+        edge = int(edges[np.searchsorted(edges, start + step, side="right") - 1])
+        stop = edge if edge > start else start + step
+        yield slice(start, stop)
+        start = stop
+
+
+def _number(places: NDArray[np.intp], step: int, sizes: tuple[int, ...]) -> NDArray[np.intp]:
+    """Which piece of an axis each place lies in."""
+    return np.searchsorted(np.cumsum(sizes), places, side="right") if sizes else places // step

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, DataError
+from cubeseg.executor import HERE, Executor
 from cubeseg.segmentation import Segmentation
 from cubeseg.spatial import coherent
 from cubeseg.statistics import ClassSpectra
 from cubeseg.steps import passing
 
-__all__ = ["moved", "recohered"]
+__all__ = ["accumulate", "moved", "recohered"]
+
+Int32 = NDArray[np.int32]
 
 
 def recohered(result: Segmentation, cube: Cube | None, strength: float) -> Generator[float, None, Segmentation]:
@@ -71,7 +76,7 @@ def recohered(result: Segmentation, cube: Cube | None, strength: float) -> Gener
 
 
 def moved(
-    spectra: ClassSpectra, cube: Cube | None, old: NDArray[np.int32], new: NDArray[np.int32]
+    spectra: ClassSpectra, cube: Cube | None, old: Int32, new: Int32, executor: Executor = HERE
 ) -> Generator[float, None, None]:
     """Let sums follow a change of labels (y, x); only pixels that change are read, a few thousand at a time.
 
@@ -82,6 +87,8 @@ def moved(
     cube : Cube or None
         Without it only the numbers of pixels follow.
     old, new : arrays of int32, shape (y, x)
+    executor : Executor
+        Where pixels are read.
 
     Yields
     ------
@@ -90,13 +97,54 @@ def moved(
     """
     rows, columns = np.nonzero(old != new)
     few = max(1024, (32 << 20) // (4 * spectra.n_bands))
-    for start in range(0, len(rows), few):
-        y, x = rows[start : start + few], columns[start : start + few]
-        spectra.grow(int(max(old[y, x].max(), new[y, x].max())) + 1)
-        if cube is None:
-            np.subtract.at(spectra.n, old[y, x], 1)
-            np.add.at(spectra.n, new[y, x], 1)
-        else:
-            spectra.move(cube.spectra(y, x), old[y, x], new[y, x])
-        yield start / len(rows)
+
+    def changes() -> Iterator[_Change]:
+        for start in range(0, len(rows), few):
+            y, x = rows[start : start + few], columns[start : start + few]
+            yield y, x, old[y, x], new[y, x]
+
+    if cube is None:
+        spectra.grow(int(new.max(initial=0)) + 1)
+        np.subtract.at(spectra.n, old[rows, columns], 1)
+        np.add.at(spectra.n, new[rows, columns], 1)
+    elif len(rows):
+        done = 0
+        with closing(executor.map(_sums, cube, changes())) as parts:
+            for part in parts:
+                if part is not None:
+                    accumulate(spectra, part.gone, -1)
+                    accumulate(spectra, part.come)
+                    done += few
+                yield min(done / len(rows), 1.0)
     yield 1.0
+
+
+def accumulate(spectra: ClassSpectra, part: ClassSpectra, sign: int = 1) -> None:
+    """Add the sums of other pixels, or (sign -1) take them away."""
+    spectra.grow(len(part.n))
+    here = slice(len(part.n))
+    spectra.n[here] += sign * part.n
+    spectra.total[here] += sign * part.total
+    spectra.squares[here] += sign * part.squares
+    spectra.finite[here] += sign * part.finite
+
+
+# rows and columns of pixels (n,), their old and their new labels
+_Change = tuple[NDArray[np.intp], NDArray[np.intp], Int32, Int32]
+
+
+@dataclass(frozen=True, eq=False)
+class _Moved:
+    """Sums of the same pixels by their old and by their new labels."""
+
+    gone: ClassSpectra
+    come: ClassSpectra
+
+
+def _sums(cube: Cube, change: _Change) -> _Moved:
+    y, x, old, new = change
+    made = _Moved(ClassSpectra(cube.n_bands), ClassSpectra(cube.n_bands))
+    values = cube.spectra(y, x)
+    made.gone.add(values, old)
+    made.come.add(values, new)
+    return made

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from cubeseg.cube import Block, Cube
 from cubeseg.errors import DataError
+from cubeseg.executor import HERE, Executor
 from cubeseg.preprocess import Preprocessor, reduce_bands, usable_pixels
-from cubeseg.probe import probe
+from cubeseg.probe import Probe, probe
 from cubeseg.spatial import Grid
 
 __all__ = ["Sample", "draw_sample"]
@@ -76,7 +78,14 @@ class Sample:
 
 
 def draw_sample(
-    cube: Cube, *, bins: int, limit: int, seed: int, noise: str = "auto", block_bytes: int = 64 << 20
+    cube: Cube,
+    *,
+    bins: int,
+    limit: int,
+    seed: int,
+    noise: str = "auto",
+    block_bytes: int = 64 << 20,
+    executor: Executor = HERE,
 ) -> Generator[float, None, Sample]:
     """Read the cube once and keep an even sample.
 
@@ -91,6 +100,8 @@ def draw_sample(
     noise : {"auto", "poisson", "gaussian"}
     block_bytes : int
         Size of the parts in which the cube is read.
+    executor : Executor
+        Where it is read.
 
     Yields
     ------
@@ -107,7 +118,7 @@ def draw_sample(
     DataError
         If the cube holds nothing that can be clustered.
     """
-    found = probe(cube)
+    found = yield from _looked(cube, executor)
     kind = found.noise if noise == "auto" else noise
     if kind == "poisson" and found.signed:
         raise DataError(f"{cube.name}: has negative values, so it does not hold counts; use --noise gaussian")
@@ -120,33 +131,111 @@ def draw_sample(
     # one array each, filled as the cube is read: lists of parts would need the memory twice
     values = np.empty((int(chosen.sum()), int(groups[-1]) + 1), np.float32)
     variance = None if cube.noise.variance is None else np.empty_like(values)
-    beside = _Neighbours(max(1, len(values) // min(_PAIRS, max(limit // 4, 64))))
-    places, n = [], 0
-    for done, block in _counted(cube, block_bytes):
-        alive = usable_pixels(block, bands)
-        usable[block.rows, block.columns] = alive
-        y, x = np.nonzero(chosen[block.rows, block.columns] & alive)
-        filled = slice(n, n + len(y))
+    draw = _Draw(bands, groups, kind == "poisson", max(1, len(values) // min(_PAIRS, max(limit // 4, 64))))
+    beside = _Neighbours(draw.every)
+    places, n, done = [], 0, 0.0
 
-        def reduced(
-            at: tuple[NDArray[np.intp], NDArray[np.intp]], block: Block = block
-        ) -> tuple[Float32, Float32 | None]:
-            stored = None if block.variance is None else block.variance[:, *at].T
-            return reduce_bands(block.data[:, *at].T, stored, bands, groups, kind == "poisson")
+    def asked() -> Iterator[_Asked]:
+        for rows, columns in cube.places(block_bytes):
+            yield rows, columns, chosen[rows, columns], n if executor.in_turn else None
 
-        values[filled], found_variance = reduced((y, x))
-        if variance is not None and found_variance is not None:
-            variance[filled] = found_variance
-        beside.collect(n, y, x, alive, reduced)
-        n += len(y)
-        places.append(np.stack([y + block.rows.start, x + block.columns.start]))
-        yield done
+    with closing(executor.map(draw, cube, asked())) as parts:
+        for part in parts:
+            if part is not None:
+                filled = slice(n, n + len(part.y))
+                values[filled] = part.spectra
+                if variance is not None and part.variance is not None:
+                    variance[filled] = part.variance
+                usable[part.rows, part.columns] = part.alive
+                places.append(np.stack([part.y + part.rows.start, part.x + part.columns.start]))
+                beside.collect(n, part)
+                n += len(part.y)
+                done += part.alive.size / cube.n_pixels
+            yield min(done, 1.0)
     if not n:
         raise DataError(f"{cube.name}: every pixel is empty, masked or not finite, there is nothing to cluster")
     values, variance = values[:n], None if variance is None else variance[:n]
     rows, columns = np.concatenate(places, axis=1)
     blank = Preprocessor.blank(found, bands, groups, kind, variance is not None)
     return Sample(rows, columns, values, variance, usable, blank, pitch, *beside.gathered(values))
+
+
+def _looked(cube: Cube, executor: Executor) -> Generator[float, None, Probe]:
+    """The first look, taken where the cube is read."""
+    with closing(executor.map(_look, cube, [()])) as answers:
+        for found in answers:
+            if found is not None:
+                return found
+            yield 0.0
+    raise AssertionError("a look was asked for")
+
+
+def _look(cube: Cube, _: tuple[()]) -> Probe:
+    return probe(cube)
+
+
+# rows, columns, which pixels (height, width) are wanted, and how many came before, where that is known
+_Asked = tuple[slice, slice, Bool, int | None]
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """The sample's part of a block: pixels (y, x) within the block, their binned spectra, their neighbours.
+
+    ``at[turn, i]`` is the row in `beside` of the neighbour of pixel i, to the right (0) or below (1); -1 for none.
+    """
+
+    rows: slice
+    columns: slice
+    alive: Bool
+    y: NDArray[np.intp]
+    x: NDArray[np.intp]
+    spectra: Float32
+    variance: Float32 | None
+    at: NDArray[np.intp]
+    beside: Float32
+    beside_variance: Float32 | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Draw:
+    """Reads a block and draws from it; the neighbour of every n-th pixel of the sample comes along.
+
+    Which pixels these are follows from how many came before; where that is not known yet, all neighbours come.
+    """
+
+    bands: NDArray[np.intp]
+    groups: NDArray[np.intp]
+    counts: bool
+    every: int
+
+    def __call__(self, cube: Cube, asked: _Asked) -> _Drawn:
+        rows, columns, chosen, before = asked
+        block = cube.block(rows, columns)
+        alive = usable_pixels(block, self.bands)
+        y, x = np.nonzero(chosen & alive)
+        wanted = np.full((2, len(y)), before is None)
+        if before is not None:
+            wanted[_turns(before, len(y), self.every)] = True
+        turn, i = np.nonzero(wanted)
+        below, right = y[i] + turn, x[i] + (1 - turn)
+        inside = (below < alive.shape[0]) & (right < alive.shape[1])
+        inside[inside] = alive[below[inside], right[inside]]
+        at = np.full(wanted.shape, -1, np.intp)
+        at[turn[inside], i[inside]] = np.arange(int(inside.sum()))
+        spectra, variance = self._reduced(block, y, x)
+        beside, beside_variance = self._reduced(block, below[inside], right[inside])
+        return _Drawn(rows, columns, alive, y, x, spectra, variance, at, beside, beside_variance)
+
+    def _reduced(self, block: Block, y: NDArray[np.intp], x: NDArray[np.intp]) -> tuple[Float32, Float32 | None]:
+        stored = None if block.variance is None else block.variance[:, y, x].T
+        return reduce_bands(block.data[:, y, x].T, stored, self.bands, self.groups, self.counts)
+
+
+def _turns(first: int, n: int, every: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Of n pixels, numbered from `first`, those whose neighbour is wanted: in which direction, and which they are."""
+    picked = np.arange(-first % every, n, every)
+    return (first + picked) // every % 2, picked
 
 
 class _Neighbours:
@@ -158,21 +247,14 @@ class _Neighbours:
         self._spectra: list[Float32] = []
         self._variance: list[Float32] = []
 
-    def collect(
-        self, first: int, y: NDArray[np.intp], x: NDArray[np.intp], alive: Bool,
-        reduced: Callable[[tuple[NDArray[np.intp], NDArray[np.intp]]], tuple[Float32, Float32 | None]],
-    ) -> None:  # fmt: skip
-        """Pixels (y, x) of a block, numbered from `first`; neighbours outside the block are not looked for."""
-        picked = np.arange(-first % self._every, len(y), self._every)
-        turn = (first + picked) // self._every % 2
-        below, right = y[picked] + turn, x[picked] + (1 - turn)
-        inside = (below < alive.shape[0]) & (right < alive.shape[1])
-        inside[inside] = alive[below[inside], right[inside]]
-        spectra, variance = reduced((below[inside], right[inside]))
-        self._index.append(first + picked[inside])
-        self._spectra.append(spectra)
-        if variance is not None:
-            self._variance.append(variance)
+    def collect(self, first: int, part: _Drawn) -> None:
+        """From a block whose pixels are numbered from `first`; neighbours outside the block are not looked for."""
+        turn, picked = _turns(first, len(part.y), self._every)
+        at = part.at[turn, picked]
+        self._index.append(first + picked[at >= 0])
+        self._spectra.append(part.beside[at[at >= 0]])
+        if part.beside_variance is not None:
+            self._variance.append(part.beside_variance[at[at >= 0]])
 
     def gathered(self, like: Float32) -> tuple[NDArray[np.intp], Float32, Float32 | None]:
         """Indices into the sample, spectra and variance of their neighbours."""
@@ -189,10 +271,3 @@ def _one_per_cell(shape: tuple[int, int], pitch: int, rng: np.random.Generator) 
     columns = lefts + (rng.random(lefts.shape) * wide).astype(int)
     chosen[rows, columns] = True
     return chosen
-
-
-def _counted(cube: Cube, block_bytes: int) -> Iterator[tuple[float, Block]]:
-    seen = 0
-    for block in cube.blocks(block_bytes):
-        seen += block.data.shape[1] * block.data.shape[2]
-        yield seen / cube.n_pixels, block

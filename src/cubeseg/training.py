@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -13,16 +14,14 @@ from cubeseg.clustering import Clustering, align, iterative_kmeans
 from cubeseg.config import FitConfig
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, CubeSegError, JobError
-from cubeseg.hierarchy import merge_tree
+from cubeseg.executor import HERE, Executor
+from cubeseg.labelling import labelled
 from cubeseg.models import Model, model_class
 from cubeseg.rank import most_classes, noise_rank
 from cubeseg.refinement import choose_number, refined
-from cubeseg.relabel import moved
 from cubeseg.sampling import Sample, draw_sample
 from cubeseg.scaling import scaled
-from cubeseg.segmentation import Segmentation, classes_from
-from cubeseg.spatial import coherent, strength_of
-from cubeseg.statistics import ClassSpectra
+from cubeseg.segmentation import Segmentation
 from cubeseg.steps import finish, passing
 from cubeseg.threads import limited
 
@@ -37,9 +36,6 @@ Stage = Literal["read", "train", "cluster", "label"]
 _BAR: dict[str, tuple[float, float]] = {
     "read": (0.0, 0.1), "train": (0.1, 0.8), "cluster": (0.8, 0.9), "label": (0.9, 1.0),
 }  # fmt: skip
-
-# what a class may at most be less likely than the best one, in nats; fits half precision, and nothing overturns it
-_FAINTEST = -1000.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +123,8 @@ def fit(cube: Cube, config: FitConfig | None = None) -> Generator[FitEvent, None
     # torch comes with the methods that need it, and takes seconds
     make = model_class(config.method)
     try:
-        with limited(config.threads):
-            return (yield from _fit(cube, config, make))
+        with limited(config.threads), _executor(config) as executor:
+            return (yield from _fit(cube, config, make, executor))
     except CubeSegError:
         raise
     except MemoryError as error:
@@ -140,9 +136,19 @@ def fit(cube: Cube, config: FitConfig | None = None) -> Generator[FitEvent, None
         raise JobError(f"the computation failed: {str(error).splitlines()[0]}") from error
 
 
-def _fit(cube: Cube, config: FitConfig, make: Callable[..., Any]) -> Generator[FitEvent, None, Segmentation]:
+def _executor(config: FitConfig) -> AbstractContextManager[Executor]:
+    if not config.scheduler:
+        return nullcontext(HERE)
+    from cubeseg.distributed import connected
+
+    return connected(config.scheduler)
+
+
+def _fit(
+    cube: Cube, config: FitConfig, make: Callable[..., Any], executor: Executor
+) -> Generator[FitEvent, None, Segmentation]:
     block_bytes = int(np.clip(config.memory // 64, 4 << 20, 64 << 20))
-    sample = yield from _read(cube, config, block_bytes)
+    sample = yield from _read(cube, config, block_bytes, executor)
     candidates = _candidates(config, len(sample.rows))
     sample = yield from _scale(sample, config)
     yield FitEvent("train", _at("train", 0.0), "Preparing the model")
@@ -168,7 +174,8 @@ def _fit(cube: Cube, config: FitConfig, make: Callable[..., Any]) -> Generator[F
         clustering = yield from _reported(refining, "cluster", "Refining the classes", 0.5)
         codes = yield from _encode(model, sample, "cluster", _at("cluster", 1.0))
     clustering = _ordered(clustering, codes, sample, preview)
-    result = yield from _label(cube, config, sample, model, clustering, block_bytes)
+    labelling = labelled(cube, config, sample, model, clustering, block_bytes, executor)
+    result = yield from passing(labelling, lambda step: FitEvent("label", _at("label", step[0]), step[1]))
     result.history, result.notes, result.criteria = history, notes, criteria
     return result
 
@@ -178,12 +185,18 @@ def _at(stage: Stage, part: float) -> float:
     return start + (end - start) * min(max(part, 0.0), 1.0)
 
 
-def _read(cube: Cube, config: FitConfig, block_bytes: int) -> Generator[FitEvent, None, Sample]:
+def _read(cube: Cube, config: FitConfig, block_bytes: int, executor: Executor) -> Generator[FitEvent, None, Sample]:
     yield FitEvent("read", 0.0, "Reading the cube")
     bins = min(cube.n_bands, config.bins)
     limit = max(256, min(config.sample, config.memory // 3 // (4 * bins)))
     steps = draw_sample(
-        cube, bins=config.bins, limit=limit, seed=config.seed, noise=config.noise, block_bytes=block_bytes
+        cube,
+        bins=config.bins,
+        limit=limit,
+        seed=config.seed,
+        noise=config.noise,
+        block_bytes=block_bytes,
+        executor=executor,
     )
     return (yield from _reported(steps, "read", "Reading the cube"))
 
@@ -322,73 +335,3 @@ def _ordered(clustering: Clustering, codes: Float32, sample: Sample, preview: In
     else:
         order = np.argsort(align(labels, preview, k), kind="stable")
     return clustering.reordered(order)
-
-
-def _label(
-    cube: Cube,
-    config: FitConfig,
-    sample: Sample,
-    model: Model,
-    clustering: Clustering,
-    block_bytes: int,
-) -> Generator[FitEvent, None, Segmentation]:
-    shape, prepare, k = cube.image_shape, sample.preprocessor, len(clustering.centroids)
-    error = np.full(shape, np.nan, np.float32)
-    latent = np.full((*shape, clustering.centroids.shape[1]), np.nan, np.float32)
-    evidence = np.zeros((k, *shape), np.float16)
-    spectra = ClassSpectra(cube.n_bands, k + 1)
-    alone = np.zeros(shape, np.int32)
-    share = 1.0 if config.coherence == 0 else 0.6
-    for done, rows, columns, raw, variance in _pixels(cube, sample, block_bytes):
-        reduced, variance = prepare.reduce(raw, variance)
-        latent[rows, columns], error[rows, columns] = model.encode(reduced, variance)
-        found = clustering.evidence(latent[rows, columns], reduced)
-        evidence[:, rows, columns] = np.maximum(found - found.max(axis=1, keepdims=True), _FAINTEST).T
-        alone[rows, columns] = found.argmax(axis=1) + 1
-        spectra.add(raw, alone[rows, columns])
-        yield FitEvent("label", _at("label", share * done), f"Labelling all pixels: {done:.0%}")
-    spectra.n[0] = int((alone == 0).sum())
-    strength = strength_of(evidence, sample.usable, latent) if config.coherence == "auto" else float(config.coherence)
-    steps = coherent(evidence, sample.usable, strength, latent)
-    labels, confidence = yield from _reported(steps, "label", "Making the labels coherent", share, share)
-    # every pixel for itself: what was found before halves were rounded stays
-    labels = alone if strength == 0 else np.where(sample.usable, labels + 1, 0).astype(np.int32)
-    moving = moved(spectra, cube, alone, labels)
-    yield from _reported(moving, "label", "Moving the spectra of changed pixels", share)
-    centres = np.stack([latent[labels == c].mean(axis=0) if (labels == c).any() else clustering.centroids[c - 1]
-                        for c in range(1, k + 1)])  # fmt: skip
-    return Segmentation(
-        labels=labels,
-        classes=classes_from(range(1, k + 1)),
-        axis=cube.axis,
-        spectra=spectra,
-        confidence=np.where(sample.usable, confidence, np.float32(np.nan)),
-        reconstruction_error=error / np.float32(max(float(np.nanmedian(error)), 1e-12)),
-        latent=latent,
-        evidence=evidence,
-        coherence=strength,
-        lineage=np.arange(1, k + 1, dtype=np.int32),
-        tree=merge_tree(centres),
-        config=config,
-        model=model,
-        centroids=clustering.centroids,
-        profiles=clustering.profiles,
-        spread=clustering.spread,
-        spatial=cube.spatial,
-        source=cube.source,
-        unit=cube.unit,
-        fingerprint=cube.source.fingerprint(),
-    )
-
-
-def _pixels(
-    cube: Cube, sample: Sample, block_bytes: int
-) -> Iterator[tuple[float, NDArray[np.intp], NDArray[np.intp], Float32, Float32 | None]]:
-    """Read the cube once more: part done, rows, columns, spectra (n, bands) and variance of the usable pixels."""
-    seen = 0
-    for block in cube.blocks(block_bytes):
-        y, x = np.nonzero(sample.usable[block.rows, block.columns])
-        raw = np.ascontiguousarray(block.data[:, y, x].T)
-        variance = None if block.variance is None else block.variance[:, y, x].T
-        seen += block.mask.size
-        yield seen / cube.n_pixels, y + block.rows.start, x + block.columns.start, raw, variance
