@@ -147,7 +147,7 @@ class FitConfig:
     dropout: float = 0.0
     linear: bool = True
     beta: Ramp = Ramp(0.0, 0.05, 0.2, 0.5)
-    gamma: Ramp = Ramp()
+    gamma: Ramp = Ramp(0.0, 0.05, 0.4, 0.7)
     coordinates: Literal["decoded", "latent"] = "decoded"
     scaling: Scaling | Literal["auto"] = "auto"
     refine: bool = True

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cubeseg.axis import SpectralAxis
 from cubeseg.errors import DataError
+from cubeseg.pages import let_go
 
 __all__ = ["Block", "Cube", "LazyArray", "Noise", "NoiseKind", "Source", "Spatial"]
 
@@ -236,7 +237,8 @@ class Cube:
     def block(self, rows: slice, columns: slice) -> Block:
         """Read one rectangle of pixels with all bands."""
         key = (slice(None), rows, columns)
-        data = np.asarray(self.data[key], dtype=np.float32)
+        data = np.array(self.data[key], dtype=np.float32)
+        let_go(self.data)
         mask = np.ones(data.shape[1:], bool) if self.mask is None else self.mask[rows, columns]
         return Block(rows, columns, data, self.noise.variance_of(key), mask)
 
@@ -301,6 +303,7 @@ class Cube:
             top, left = int(y.min()), int(x.min())
             part = np.asarray(self.data[:, top : int(y.max()) + 1, left : int(x.max()) + 1])
             result[members] = part[:, y - top, x - left].T
+        let_go(self.data)
         return result
 
     def spectrum(self, row: int, column: int) -> Float32:

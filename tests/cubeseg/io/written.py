@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+
 import h5py
 import numpy as np
 from astropy.io import fits
+from scipy.io import savemat
 
 BANDS, HEIGHT, WIDTH = 20, 6, 8
 CUBE = np.random.default_rng(0).integers(0, 200, (BANDS, HEIGHT, WIDTH))
@@ -54,3 +57,28 @@ def envi(folder, interleave="bsq", dtype="u2", order="<", offset=0, **extra):
     lines = [f"{k} = {v}" for k, v in fields.items() if v is not None]
     (folder / "a.hdr").write_text("ENVI\n; a comment\n" + "\n".join(lines))
     return folder / "a.hdr"
+
+
+def healthy_files(folder):
+    """One small healthy file of each format, for tests that damage them."""
+    envi(folder)
+    fits_cube(folder / "b.fits", CUBE)
+    (folder / "c.fits.gz").write_bytes(gzip.compress((folder / "b.fits").read_bytes()))
+    fits.CompImageHDU(CUBE.astype(np.float32)).writeto(folder / "d.fits")
+    np.save(folder / "e.npy", CUBE)
+    np.savez(folder / "f.npz", cube=CUBE.transpose(1, 2, 0), wavelength=AXIS)
+    np.savez_compressed(folder / "g.npz", cube=CUBE.transpose(1, 2, 0), wavelength=AXIS)
+    savemat(folder / "h.mat", {"cube": CUBE.transpose(1, 2, 0), "wl": AXIS})
+    savemat(folder / "i.mat", {"cube": CUBE.transpose(1, 2, 0), "wl": AXIS}, do_compression=True)
+    matlab_v73(folder / "j.mat")
+    with h5py.File(folder / "k.h5", "w") as file:
+        file.create_dataset("img", data=CUBE.transpose(1, 2, 0), chunks=(3, 4, 5), compression="gzip")
+        file["axis"] = AXIS
+        file["axis"].attrs["unit"] = "keV"
+    names = [
+        f"{letter}.{end}"
+        for letter, end in zip(
+            "bcdefghijk", ("fits", "fits.gz", "fits", "npy", "npz", "npz", "mat", "mat", "mat", "h5"), strict=True
+        )
+    ]
+    return [folder / "a.hdr", *(folder / name for name in names)]
