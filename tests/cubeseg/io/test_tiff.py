@@ -297,3 +297,21 @@ def test_mutated_files(tmp_path, kind, data):
     except DataError as error:
         said = str(error)
     assert said is None or "\n" not in said
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_a_ring_of_pages_is_not_followed(tmp_path, big):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path, bigtiff=big, byteorder="<") as file:
+        for page in SMALL[:3]:
+            file.write(page, photometric="minisblack", contiguous=False, metadata=None)
+    with tifffile.TiffFile(path) as file:
+        starts = [page.offset for page in file.pages]
+        tags = len(file.pages[2].tags)
+    content = bytearray(path.read_bytes())
+    after, width = (starts[2] + 8 + 20 * tags, 8) if big else (starts[2] + 2 + 12 * tags, 4)
+    assert not any(content[after : after + width])
+    content[after : after + width] = starts[1].to_bytes(width, "little")
+    path.write_bytes(bytes(content))
+    with pytest.raises(DataError, match="leads back into itself"):
+        open_cube(path)
