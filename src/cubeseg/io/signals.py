@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cubeseg.axis import normalise_unit
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.io.isolated import scratch, within
+from cubeseg.io.layout import is_axis_word
 
 __all__ = ["SpectralMap", "as_map", "nested", "picked", "unpack"]
 
@@ -80,7 +82,7 @@ def unpack(path: str, plugin: str, dataset: str | None, said: dict[str, str], li
     module = importlib.import_module(_OWN.get(plugin, f"rsciio.{plugin}"))
     size = Path(path).stat().st_size
     # Numba compiles anew where it has no place to keep what it compiled
-    within((120 if plugin == "jeol" else 8) + size / 2**22, (1 << 30) + 64 * size)
+    within((120 if plugin == "jeol" else 4) + size / 2**20, (1 << 30) + 64 * size)
     if plugin in _OWN:
         maps = module.maps(path, detector)
     else:
@@ -188,6 +190,10 @@ def as_map(signal: Mapping[str, Any], title: str) -> SpectralMap | None:
         return None
     spectral = [n for n, axis in enumerate(axes) if not axis.get("navigate", False)]
     places = [n for n, axis in enumerate(axes) if axis.get("navigate", False)]
+    if not places:
+        # some formats do not tell; a length in nm may be that of a pixel
+        spectral = [n for n, axis in enumerate(axes) if _is_spectral(axis)]
+        places = [n for n in range(len(axes)) if n not in spectral]
     if len(spectral) != 1 or not places or math.prod(data.shape[n] for n in places) < 2 or data.shape[spectral[0]] < 2:
         return None
     if len(places) > 2:
@@ -208,6 +214,11 @@ def as_map(signal: Mapping[str, Any], title: str) -> SpectralMap | None:
         str(named), (shape[0], shape[1], shape[2]), np.dtype(data.dtype), axes, signal,
         lambda bands, downsample: _dense(data, bands, downsample), "", (spectral[0], places[0], places[-1]),
     )  # fmt: skip
+
+
+def _is_spectral(axis: Mapping[str, Any]) -> bool:
+    measured = normalise_unit(_unit(axis))[1] in ("energy", "frequency", "wavenumber")
+    return measured or is_axis_word(str(axis.get("name") or ""))
 
 
 def _dense(data: Any, bands: int, downsample: int) -> NDArray[Any]:

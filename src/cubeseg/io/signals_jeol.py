@@ -30,12 +30,14 @@ def maps(path: str, detector: int | None) -> list[SpectralMap | None]:
 
     def expand(bands: int, downsample: int) -> NDArray[Any]:
         told = {"cutoff_at_kV": offset + bands * scale, "downsample": downsample}
-        try:
-            [signal] = file_reader(path, SI_dtype=np.uint16, **told)
-        except ValueError as error:
-            if "dtype" not in str(error):
-                raise
-            [signal] = file_reader(path, SI_dtype=np.uint32, **told)
+        for dtype in (np.uint8, np.uint16, np.uint32):
+            try:
+                [signal] = file_reader(path, SI_dtype=dtype, **told)
+                break
+            except ValueError as error:
+                # counts that reach the end of the type are refused
+                if "dtype" not in str(error) or dtype is np.uint32:
+                    raise
         return np.asarray(signal["data"])
 
     one.expand = expand
