@@ -22,7 +22,7 @@ from cubeseg.io.registry import ReadOptions, reader
 
 __all__: list[str] = []
 
-_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
+_MARKS = ("zarr.json", ".zgroup", ".zarray")
 # what turns chunks into numbers; codecs that make objects (pickle, json2, msgpack2...) are left out on purpose
 _CODECS = {
     "adler32", "astype", "bitround", "blosc", "bytes", "bz2", "crc32", "crc32c", "delta", "endian", "fixedscaleoffset",
@@ -84,8 +84,8 @@ def read_zarr_folder(path: Path, options: ReadOptions) -> Cube:
     """A store that is a folder."""
     zarr = _zarr(path)
     root = path.resolve()
-    _check_links(path, root)
-    return _cube(path, zarr.storage.LocalStore(root, read_only=True), "", options)
+    nodes = _nodes_of_folder(path, root)
+    return _cube(path, zarr.storage.LocalStore(root, read_only=True), "", nodes, options)
 
 
 @reader("Zarr", (".zarr.zip", ".zip", ".zarr"), _is_zip)
@@ -93,11 +93,14 @@ def read_zarr_zip(path: Path, options: ReadOptions) -> Cube:
     """A store in a zip file."""
     zarr = _zarr(path)
     with zipfile.ZipFile(path) as archive:
-        root = _root_in_zip(archive)
+        root = _root_in_zip(archive) or ""
         for member in archive.infolist():
             if member.file_size > 1 << 30 and member.file_size > 500 * member.compress_size:
                 raise DataError(f"{path}: '{member.filename[:80]}' in it unpacks to {member.file_size} bytes; refused")
-    return _cube(path, zarr.storage.ZipStore(path, mode="r", read_only=True), root or "", options)
+        marked = {name.rpartition("/")[0] for name in archive.namelist() if name.rpartition("/")[2] in _MARKS}
+    inner = root + "/" if root else ""
+    nodes = sorted(folder[len(inner) :] for folder in marked if folder == root or folder.startswith(inner))
+    return _cube(path, zarr.storage.ZipStore(path, mode="r", read_only=True), root, nodes, options)
 
 
 def _zarr(path: Path) -> Any:
@@ -108,8 +111,9 @@ def _zarr(path: Path) -> Any:
     return zarr
 
 
-def _check_links(path: Path, root: Path) -> None:
-    """A link in a store could show files from anywhere."""
+def _nodes_of_folder(path: Path, root: Path) -> list[str]:
+    """Groups and arrays of a store. A link in it could show files from anywhere, so those that lead out are refused."""
+    nodes = []
     for folder, folders, files in os.walk(root):
         for name in (*folders, *files):
             entry = os.path.join(folder, name)
@@ -117,15 +121,21 @@ def _check_links(path: Path, root: Path) -> None:
                 raise DataError(
                     f"{path}: '{os.path.relpath(entry, root)}' is a link out of the store; replace it by the file"
                 )
+        if any(mark in files for mark in _MARKS):
+            nodes.append("" if folder == str(root) else Path(folder).relative_to(root).as_posix())
+    return sorted(nodes)
 
 
-def _cube(path: Path, store: Any, root: str, options: ReadOptions) -> Cube:
+def _cube(path: Path, store: Any, root: str, nodes: Sequence[str], options: ReadOptions) -> Cube:
     with warnings.catch_warnings():
-        # stray files and codecs that are not in the specification of Zarr 3 are warned about
+        # codecs that are not in the specification of Zarr 3 are warned about
         warnings.simplefilter("ignore")
-        top = _opened(path, store, root)
-        arrays = dict(_arrays(top))
-        found = _candidates(path, top, arrays)
+        groups, arrays, broken = _opened(store, root, nodes)
+        found = _candidates(path, groups, arrays)
+        if not found and broken:
+            name, error = next(iter(broken.items()))
+            reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+            raise DataError(f"{path}: '{name}' in it cannot be read as Zarr ({reason}); copy or export it again")
         lengths = {found[name].array.shape[n] for name in found for n in found[name].axes}
         vectors = [v for name, array in arrays.items() if (v := _vector(path, name, array, lengths)) is not None]
     listed = [(name, tuple(f.array.shape[n] for n in f.axes), f.array.dtype) for name, f in found.items()]
@@ -142,40 +152,44 @@ def _cube(path: Path, store: Any, root: str, options: ReadOptions) -> Cube:
     if not axis.calibrated and one.labels and chosen.spectral_axis == one.spectral:
         axis, more = axis_of_names(one.labels, data.shape[0])
         notes |= more
+    if broken:
+        notes["unreadable"] = sorted(broken)
+    top = dict(groups[""].attrs) if "" in groups else {}
     return Cube(
         data,
         axis,
         spatial=one.pixel if one.pixel.unit != "pixel" else _grid(vectors, one, y, x),
         source=Source(str(path), "Zarr", chosen.dataset, chosen.spectral_axis),
-        metadata=_plain({**dict(top.attrs), **dict(one.array.attrs)}) | notes,
+        metadata=top | dict(one.array.attrs) | notes,
     )
 
 
-def _opened(path: Path, store: Any, root: str) -> Any:
+def _opened(store: Any, root: str, nodes: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Exception]]:
+    """Groups, arrays of numbers, and what cannot be read, by their names within the store."""
     import zarr
 
-    try:
-        return zarr.open_group(store, path=root, mode="r", use_consolidated=False)
-    except (zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError, FileNotFoundError):
-        return zarr.open_array(store, path=root, mode="r")
+    groups: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
+    broken: dict[str, Exception] = {}
+    for name in nodes:
+        # one by one: zarr's own walk stops at the first that it does not know
+        try:
+            node = zarr.open(store, path=f"{root}/{name}".strip("/"), mode="r", use_consolidated=False)
+            if not hasattr(node, "shape"):
+                groups[name] = node
+            elif np.dtype(getattr(node, "dtype", "O")).kind in "uif":
+                arrays[name] = node
+        except Exception as error:
+            broken[name] = error
+    return groups, arrays, broken
 
 
-def _arrays(top: Any) -> Iterator[tuple[str, Any]]:
-    """Every array of numbers by its name within the store; the store itself where it is one."""
-    if hasattr(top, "shape"):
-        yield "", top
-        return
-    for name, member in top.members(max_depth=None):
-        if hasattr(member, "shape") and np.dtype(getattr(member, "dtype", "O")).kind in "uif":
-            yield name, member
-
-
-def _candidates(path: Path, top: Any, arrays: Mapping[str, Any]) -> dict[str, _Found]:
+def _candidates(path: Path, groups: Mapping[str, Any], arrays: Mapping[str, Any]) -> dict[str, _Found]:
     """Arrays with three axes that count. Of OME's pyramids only the full size is one."""
     found: dict[str, _Found] = {}
     smaller: set[str] = set()
     refused = ""
-    for name, image in _images(top):
+    for name, image in _images(groups):
         levels = [f"{name}/{level.get('path', '')}".strip("/") for level in image["datasets"]]
         smaller |= set(levels[1:])
         if levels and levels[0] in arrays:
@@ -199,15 +213,9 @@ def _candidates(path: Path, top: Any, arrays: Mapping[str, Any]) -> dict[str, _F
     return found
 
 
-def _images(top: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def _images(groups: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """OME's images: group name and the first entry of ``multiscales``, with channel labels beside it."""
-    if hasattr(top, "shape"):
-        return
-    groups = [
-        ("", top),
-        *((name, member) for name, member in top.members(max_depth=None) if not hasattr(member, "shape")),
-    ]
-    for name, group in groups:
+    for name, group in groups.items():
         attributes = dict(group.attrs)
         said = attributes.get("ome", attributes)
         scales = said.get("multiscales") if isinstance(said, dict) else None
@@ -348,7 +356,3 @@ def _probe(path: Path, array: Any) -> None:
     except (ImportError, KeyError, ValueError) as error:
         reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
         raise DataError(f"{path}: '{array.path}' cannot be unpacked ({reason})") from error
-
-
-def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return {str(name): value for name, value in attributes.items()}

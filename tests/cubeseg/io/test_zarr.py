@@ -257,3 +257,16 @@ def test_mutated_stores(tmp_path, version, data):
     except DataError as error:
         said = str(error)
     assert said is None or "\n" not in said
+
+
+def test_an_array_of_unknown_type_beside_the_cube_is_named(tmp_path, group):
+    put(group, "img", LAST)
+    other = tmp_path / "a.zarr" / "other"
+    put(group, "other", AXIS)
+    name = "zarr.json" if group.metadata.zarr_format == 3 else ".zarray"
+    described = json.loads((other / name).read_text())
+    described["data_type" if name == "zarr.json" else "dtype"] = "float7"
+    (other / name).write_text(json.dumps(described))
+    cube = open_cube(tmp_path / "a.zarr")
+    same(cube)
+    assert cube.metadata["unreadable"] == ["other"]
