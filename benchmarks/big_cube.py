@@ -58,6 +58,8 @@ def make(path: Path, gib: float, layout: str) -> Path:
     row = np.tile(tile, (1, 1, side // _TILE))
     if layout in ("bip", "bsq"):
         target = path / f"big_{layout}.raw"
+        if target.exists() and target.stat().st_size == 2 * side * side * _BANDS:
+            return target.with_suffix(".hdr")
         target.with_suffix(".hdr").write_text(
             f"ENVI\nsamples = {side}\nlines = {side}\nbands = {_BANDS}\nheader offset = 0\ndata type = 12\n"
             f"interleave = {layout}\nbyte order = 0\n"

@@ -138,7 +138,8 @@ def _load(file: Any) -> Segmentation:
             raise ValueError(f"spectra/{name} has shape {stored.shape}")
         setattr(spectra, name, stored)
     labels = file["labels"][()].astype(np.int32)
-    maps = {name: file[name][()].astype(np.float32) for name in ("confidence", "reconstruction_error", "latent")}
+    maps = {name: file[name][()].astype(np.float32) for name in ("confidence", "reconstruction_error")}
+    maps["latent"] = file["latent"][()] if file["latent"].dtype == np.float16 else file["latent"][()].astype(np.float32)
     if labels.ndim != 2 or any(m.shape[:2] != labels.shape for m in maps.values()):
         raise ValueError("the label image and the maps differ in shape")
     source, spatial = record["source"], record["spatial"]

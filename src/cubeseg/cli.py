@@ -87,7 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--noise", help="auto (default), poisson, gaussian")
     segment.add_argument("--coherence", metavar="X", help="0 = every pixel for itself, 1 = strong; auto (default)")
     segment.add_argument("--memory", help="peak that the run aims to keep to, e.g. 1GiB (default)")
-    segment.add_argument("--scheduler", metavar="ADDRESS", help="a running Dask scheduler")
+    segment.add_argument(
+        "--scheduler", metavar="ADDRESS", help="a running Dask scheduler whose workers read and label the cube"
+    )
     _which_data(segment)
     segment.set_defaults(run=_segment)
 
@@ -173,11 +175,20 @@ def _segment(options: argparse.Namespace) -> None:
     from cubeseg.config import FitConfig
     from cubeseg.training import fit
 
-    if options.scheduler:
-        raise ConfigError("--scheduler is not built yet; without it the run uses this machine")
     given = {
         name: getattr(options, name)
-        for name in ("preset", "method", "clusters", "epochs", "seed", "device", "noise", "coherence", "memory")
+        for name in (
+            "preset",
+            "method",
+            "clusters",
+            "epochs",
+            "seed",
+            "device",
+            "noise",
+            "coherence",
+            "memory",
+            "scheduler",
+        )
         if getattr(options, name) is not None
     }
     config = FitConfig.from_toml(options.config, **given) if options.config else FitConfig.from_mapping(given)

@@ -70,7 +70,9 @@ def labelled(
     """
     shape, k = cube.image_shape, len(clustering.centroids)
     error = np.full(shape, np.nan, np.float32)
-    latent = np.full((*shape, clustering.centroids.shape[1]), np.nan, np.float32)
+    # three digits are enough for maps of codes, which are the largest of all maps
+    half = np.float16 if np.abs(clustering.centroids).max() < 1000 else np.float32
+    latent = np.full((*shape, clustering.centroids.shape[1]), np.nan, half)
     evidence = np.zeros((k, *shape), np.float16)
     spectra = ClassSpectra(cube.n_bands, k + 1)
     alone = np.zeros(shape, np.int32)
@@ -93,8 +95,10 @@ def labelled(
     moving = moved(spectra, cube, alone, labels, executor)
     message = "Moving the spectra of changed pixels"
     yield from passing(moving, lambda part: (share + (1 - share) * part, f"{message}: {part:.0%}"))
-    centres = np.stack([latent[labels == c].mean(axis=0) if (labels == c).any() else clustering.centroids[c - 1]
-                        for c in range(1, k + 1)])  # fmt: skip
+    centres = [
+        latent[labels == c].mean(axis=0, dtype=np.float64) if (labels == c).any() else clustering.centroids[c - 1]
+        for c in range(1, k + 1)
+    ]
     return Segmentation(
         labels=labels,
         classes=classes_from(range(1, k + 1)),
@@ -106,7 +110,7 @@ def labelled(
         evidence=evidence,
         coherence=strength,
         lineage=np.arange(1, k + 1, dtype=np.int32),
-        tree=merge_tree(centres),
+        tree=merge_tree(np.stack(centres).astype(np.float32)),
         config=config,
         model=model,
         centroids=clustering.centroids,

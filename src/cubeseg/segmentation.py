@@ -93,7 +93,7 @@ class Segmentation:
     confidence, reconstruction_error : arrays of float32, shape (y, x)
         Posterior of the assigned class, 0 to 1; what the model leaves unexplained, 1 = the median pixel, which is
         noise. NaN where masked.
-    latent : array of float32, shape (y, x, d)
+    latent : array of float16 or float32, shape (y, x, d)
         Codes; NaN where masked.
     evidence : array of float16, shape (K, y, x)
         Log-likelihoods of the classes relative to the best one, as first clustered; empty where there are none.
@@ -134,7 +134,7 @@ class Segmentation:
     spectra: ClassSpectra
     confidence: Float32
     reconstruction_error: Float32
-    latent: Float32
+    latent: NDArray[np.floating]
     config: FitConfig
     model: Any = None
     evidence: NDArray[np.float16] = field(default_factory=lambda: np.zeros((0, 0, 0), np.float16))

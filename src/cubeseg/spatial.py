@@ -76,7 +76,11 @@ class Grid:
 
 
 def coherent(
-    evidence: NDArray[np.floating], usable: Bool, strength: float, codes: Float32 | None = None, rounds: int = 8
+    evidence: NDArray[np.floating],
+    usable: Bool,
+    strength: float,
+    codes: NDArray[np.floating] | None = None,
+    rounds: int = 8,
 ) -> Generator[float, None, tuple[NDArray[np.int32], Float32]]:
     """Labels that agree with their pixel's spectrum and with the pixels around it.
 
@@ -131,7 +135,7 @@ def coherent(
     return labels, confidence
 
 
-def strength_of(evidence: NDArray[np.floating], usable: Bool, codes: Float32 | None = None) -> float:
+def strength_of(evidence: NDArray[np.floating], usable: Bool, codes: NDArray[np.floating] | None = None) -> float:
     """The strength that the image itself suggests: that of largest pseudo-likelihood (Besag 1975), at most 1.
 
     How often do neighbours agree where the spectra leave no doubt? Only such pixels are asked, so that noise does not
@@ -187,17 +191,18 @@ class Edges:
     weights: tuple[Float32, Float32, Float32, Float32]
 
     @staticmethod
-    def typical(codes: Float32, usable: Bool) -> float:
+    def typical(codes: NDArray[np.floating], usable: Bool) -> float:
         """Median squared difference of neighbours' codes (y, x, d) over the image, from at most a few rows of it."""
         rows = np.unique(np.linspace(0, len(usable) - 1, min(len(usable), 256)).astype(int))
         both = usable[rows, 1:] & usable[rows, :-1]
-        squared = ((codes[rows, 1:] - codes[rows, :-1]) ** 2).sum(axis=2)[both]
+        few = codes[rows].astype(np.float32)
+        squared = ((few[:, 1:] - few[:, :-1]) ** 2).sum(axis=2)[both]
         return float(np.median(squared)) if squared.size else 0.0
 
     @classmethod
-    def of(cls, codes: Float32, usable: Bool, typical: float) -> Edges:
+    def of(cls, codes: NDArray[np.floating], usable: Bool, typical: float) -> Edges:
         """Weights for codes (y, x, d); `typical` is what :meth:`typical` gave."""
-        codes = np.where(usable[..., None], codes, np.float32(0))
+        codes = np.where(usable[..., None], codes, 0).astype(np.float32)
         scale = np.float32(max(typical, 1e-12))
 
         def weight(first: Float32, second: Float32) -> Float32:

@@ -75,7 +75,7 @@ def test_configuration_file(tmp_path, capsys, painting_file):
         (["segment", "CUBE", "-o", "r.h5", "--coherence", "much"], "neither a number nor auto"),
         (["segment", "CUBE", "-o", "r.h5", "--coherence", "-1"], "between 0"),
         (["segment", "CUBE", "-o", "r.h5", "--preset", "best"], "not one of"),
-        (["segment", "CUBE", "-o", "r.h5", "--scheduler", "tcp://x"], "not built yet"),
+        (["segment", "CUBE", "-o", "r.h5", "--scheduler", "tcp://x"], "no Dask scheduler answers"),
         (["segment", "CUBE", "-o", "r.h5", "--device", "tpu"], "not one of"),
         (["segment", "CUBE", "-o", "r.h5", "--dataset", "nope"], "no cube named 'nope'"),
         (["segment", "CUBE", "-o", "r.h5", "--spectral-axis", "7"], "no axis 7"),
