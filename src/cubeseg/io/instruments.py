@@ -137,7 +137,8 @@ def _is_delmic(path: Path, head: bytes) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return "Acquisition0/ImageData" in file and "Acquisition1/ImageData" in file
-    except (OSError, KeyError, RuntimeError):
+    except Exception:
+        # damaged; the generic reader says so
         return False
 
 

@@ -28,7 +28,7 @@ def maps(path: str, detector: int | None) -> list[SpectralMap | None]:
     if isinstance(width, int | float) and width > 0:
         first.axes[1] = first.axes[1] | {"scale": width}
     spectra = [container.header.spectra_data[number] for number in numbers]
-    first.dtype = np.dtype(_counts_dtype(int(sum(s.data.max() for s in spectra)), first.shape))
+    first.dtype = np.dtype(np.uint32 if len(numbers) > 1 else _counts_dtype(int(spectra[0].data.max()), first.shape))
     axes = [float(s.offset) + float(s.scale) * np.arange(first.shape[2]) for s in spectra]
 
     def expand(bands: int, downsample: int) -> NDArray[Any]:
