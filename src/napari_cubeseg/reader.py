@@ -22,7 +22,14 @@ _LARGE = 256 << 20
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[LayerData]] | None:
-    """Offer to read; the manifest has already looked at the name."""
+    """Offer to read; the manifest has already looked at the name, but any folder comes here."""
+    paths = [path] if isinstance(path, (str, Path)) else list(path)
+    for folder in (Path(p) for p in paths):
+        if folder.is_dir():
+            try:
+                format_of(folder)
+            except CubeSegError:
+                return None
     return _read_or_tell
 
 

@@ -112,6 +112,16 @@ def test_manifest_names_what_exists():
         assert hasattr(__import__(module, fromlist=[name]), name)
 
 
+def test_manifest_offers_every_format():
+    from cubeseg.io import formats
+
+    offered = PluginManifest.from_distribution(DIST).contributions.readers[0].filename_patterns
+    # endings that mean something else to most people, or that cannot be opened as cubes
+    left_out = {".xml", ".zip", ".map", ".asw", ".spx", ".bin", ".cube", ".sli", ".spd", ".ser"}
+    known = {suffix for known in formats() for suffix in known.suffixes}
+    assert known - {pattern.removeprefix("*") for pattern in offered} == left_out
+
+
 def test_opening_and_the_docks_places(viewer, docks):
     segment, spectra = docks
     assert session_of(viewer).cube is not None
