@@ -10,7 +10,7 @@ QT ?= PyQt6>=6.7,<6.12
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-core lint types imports check setup system clean soak bench
+.PHONY: demo test test-core lint types imports check setup system clean soak fuzz bench
 
 setup: $(VENV)/.installed
 
@@ -33,6 +33,9 @@ test-core: setup
 
 soak: setup system
 	sh scripts/with-display.sh $(BIN)/python -m pytest -q $(PYTEST)
+
+fuzz: setup
+	$(BIN)/python scripts/fuzz.py $(FUZZ)
 
 lint: setup
 	$(BIN)/ruff check .
