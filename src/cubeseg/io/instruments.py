@@ -128,26 +128,6 @@ def read_zspy_folder(path: Path, options: ReadOptions) -> Cube:
 reader("HyperSpy Zarr", (".zspy",), _is_zspy, expands=True)(read_zspy_folder)
 
 
-def _is_delmic(path: Path, head: bytes) -> bool:
-    if path.suffix.lower() not in (".h5", ".hdf5") or not head.startswith(SIGNATURE) or not _installed():
-        # without the package the generic reader takes such files, and does not find the size of the pixels
-        return False
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            return "Acquisition0/ImageData" in file and "Acquisition1/ImageData" in file
-    except Exception:
-        # damaged; the generic reader says so
-        return False
-
-
-@reader("Delmic", (".h5", ".hdf5"), _is_delmic, expands=True)
-def read_delmic(path: Path, options: ReadOptions) -> Cube:
-    """Cathodoluminescence of Odemis."""
-    return _cube(path, "Delmic", _unpacked(path, "delmic", options))
-
-
 def _installed() -> bool:
     return importlib.util.find_spec("rsciio") is not None
 

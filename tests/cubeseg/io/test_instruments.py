@@ -212,14 +212,6 @@ def test_renishaw(name, kind, lines):
         assert abs(peak_near(cube, value, 10) - value) < 2.5
 
 
-def test_delmic():
-    cube = open_cube(real("delmic_cl/sparc-hyperspectral.h5"))
-    assert cube.source.format == "Delmic"
-    np.testing.assert_allclose(cube.axis.values[[0, -1]], [467.875946, 732.124023])
-    np.testing.assert_allclose(cube.spatial.pixel_size, (963.8629, 963.8629), rtol=1e-6)
-    assert (cube.axis.unit, cube.spatial.unit) == ("nm", "nm")
-
-
 @pytest.fixture
 def signal():
     """A map as HyperSpy's programs hold it."""
@@ -386,9 +378,8 @@ def test_without_the_optional_package(monkeypatch):
     for path in paths:
         with pytest.raises(DataError, match=r"install napari-cubeseg\[instruments\]"):
             open_cube(path)
-    # Velox needs none, and Delmic is taken by the generic reader
+    # Velox needs none
     assert open_cube(real(VELOX), dataset="EDS").n_bands == 4096
-    assert open_cube(real("delmic_cl/sparc-hyperspectral.h5")).source.format == "HDF5"
 
 
 def test_units_and_axes_of_other_programs():
