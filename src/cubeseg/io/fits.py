@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +12,11 @@ from numpy.typing import NDArray
 
 from cubeseg.cube import Cube, LazyArray, Noise, Source
 from cubeseg.errors import ConfigError, DataError
+from cubeseg.io.fits_blocks import check_blocks
+from cubeseg.io.fits_packed import unpacked
 from cubeseg.io.fits_sides import Flagged, Role, bad_bits, role_of, white_light
 from cubeseg.io.fits_world import sky, spectral_axis, spectral_number, stokes_names
-from cubeseg.io.layout import check_claim, check_memory, check_size, spatial_order
+from cubeseg.io.layout import spatial_order
 from cubeseg.io.lazy import AxisView
 from cubeseg.io.registry import Candidate, ChoiceNeeded, ReadOptions, Setting, reader
 
@@ -42,7 +43,7 @@ def read_fits(path: Path, options: ReadOptions) -> Cube:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
-        _check_length(path)
+        check_blocks(path)
         hdus = fits.open(path, memmap=True, lazy_load_hdus=False)
         return _cube(path, hdus, _choose(path, hdus, options), options)
 
@@ -98,13 +99,13 @@ class _Stored:
     """One image extension of a file, and how its values can be had without reading all of them.
 
     Values that are scaled (BSCALE, BZERO, BLANK) cannot be mapped; they are read through a second, unmapped
-    handle, section by section. Tiles are unpacked in the same way.
+    handle, section by section. Compressed tiles are unpacked into a temporary file.
     """
 
     def __init__(self, path: Path, hdus: Any, number: int) -> None:
         from astropy.io import fits
 
-        self.path, self.hdu = path, hdus[number]
+        self.path, self.number, self.hdu = path, number, hdus[number]
         header = self.hdu.header
         blank = "BLANK" in header and header["BITPIX"] > 0
         self.scaled = bool(header.get("BSCALE", 1) != 1 or header.get("BZERO", 0) != 0 or blank)
@@ -131,16 +132,20 @@ class _Stored:
 
         `planes` gives the index on each stored axis that `order` leaves out.
         """
-        if self.packed:
-            claimed = int(np.prod(self.hdu.shape, dtype=np.float64)) * self.dtype.itemsize
-            check_claim(str(self.path), self.path.stat().st_size, claimed)
-        if self.scaled or self.packed:
+        if self.scaled and not self.packed:
             return AxisView(_Section(self.hdu.section, planes), order, self.hdu.shape, self.dtype, str(self.path))
-        data = self.hdu.data
+        data = self.whole() if self.packed else self.hdu.data
         fixed = tuple(planes.get(n, 0) if n not in order else slice(None) for n in range(data.ndim))
         kept = sorted(order)
         mapped: LazyArray = data[fixed].transpose([kept.index(n) for n in order])
         return mapped
+
+    def whole(self) -> NDArray[Any]:
+        """All values, in the order of the file."""
+        if not self.packed:
+            return np.asarray(self.hdu.data)
+        size = self.path.stat().st_size
+        return unpacked(str(self.path), self.number, self.hdu.shape, self.dtype, size)
 
 
 class _Section:
@@ -246,36 +251,6 @@ def _planes(
     return planes, notes
 
 
-def _check_length(path: Path) -> None:
-    """Every extension must end inside the file; each is judged before the next is looked for."""
-    from astropy.io import fits
-
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    there = _unpacked_size(path) if packed else path.stat().st_size
-    # a packed image is judged by the size of its packed form
-    with fits.open(path, memmap=False, lazy_load_hdus=True, disable_image_compression=True) as hdus:
-        end = -1
-        for hdu in hdus:
-            place = hdu.fileinfo()
-            if place is not None:
-                # astropy follows a negative size backwards, for ever
-                if hdu.size < 0 or place["hdrLoc"] <= end:
-                    raise DataError(f"{path}: an extension has a negative size; the header is damaged")
-                end = int(place["hdrLoc"])
-                check_size(str(path), there, int(place["datLoc"]) + int(hdu.size))
-
-
-def _unpacked_size(path: Path) -> int:
-    """Bytes in a gzipped file, counted: its header may lie, and its end may be missing."""
-    size = 0
-    with gzip.open(path) as file:
-        while part := file.read(1 << 20):
-            size += len(part)
-            check_memory(str(path), size)
-    return size
-
-
 def _sides(
     path: Path, hdus: Any, number: int, order: Order, planes: Mapping[int, int]
 ) -> tuple[Noise, NDArray[np.bool_] | None, tuple[str, Role, LazyArray] | None]:
@@ -290,7 +265,7 @@ def _sides(
             variance = _Stored(path, hdus, n).lazy(order, planes)
             noise = Noise("gaussian", variance, role.inverse, role.squared)
         elif role.kind == "mask" and shape == flat and mask is None:
-            values = np.asarray(_Stored(path, hdus, n).hdu.data)
+            values = _Stored(path, hdus, n).whole()
             usable = values == 1 if role.one_is_good else values == 0
             mask = usable if order[1] < order[2] else usable.T
         elif role.kind == "mask" and shape == cube.shape and flags is None:

@@ -150,6 +150,10 @@ def _repair(header: Any, number: int, naxis: int) -> None:
     n = number + 1
     if said := _text(header, f"CUNIT{n}"):
         header[f"CUNIT{n}"] = _UNITS.get(said.lower(), normalise_unit(said)[0])
+    for key in [key for key in header if key.endswith("_ORDER") or key.startswith("WCSAXES")]:
+        # astropy makes arrays and loops of these sizes
+        if not (isinstance(header[key], int) and 0 <= header[key] <= 9):
+            del header[key]
     size = range(1, 1 + naxis)
     if any(f"CD{i}_{j}" in header for i in size for j in size):
         for i in size:
