@@ -15,7 +15,7 @@ from psygnal import Signal
 from cubeseg.calibration import chained, recalibrated
 from cubeseg.cube import Cube
 from cubeseg.errors import CubeSegError
-from cubeseg.io import ChoiceNeeded, open_cube, remember
+from cubeseg.io import ChoiceNeeded, open_cube, questions, remember
 from cubeseg.io.cubefile import copied
 from cubeseg.overview import Overview, overview
 from cubeseg.steps import finish
@@ -75,6 +75,21 @@ class Cubes:
         """Let the Cube panel ask which dataset of a file is meant; None when answered."""
         self.question = question
         self.question_changed.emit()
+
+    def reconsider(self) -> None:
+        """Ask how the active cube's file is to be read, although it could be opened without."""
+        cube = self._session.cube
+        if cube is None or not Path(cube.source.path).exists():
+            return
+
+        def asked(question: ChoiceNeeded) -> None:
+            self.working.emit(None)
+            if question.candidates or question.settings:
+                self.ask(question)
+            else:
+                show_info(f"{cube.source.name} holds one cube, and there is nothing to choose about it")
+
+        self._work("Looking into the file", lambda: one(lambda: questions(cube.source.path)), asked)
 
     def answer(
         self,

@@ -138,6 +138,21 @@ def test_questions_and_answers_that_last(viewer, tmp_path, monkeypatch):
     assert session.cube.axis.unit == "keV"
 
 
+def test_a_file_can_be_read_differently(looking, tmp_path):
+    import h5py
+
+    path = tmp_path / "two.h5"
+    with h5py.File(path, "w") as file:
+        file["img"] = np.ones((5, 6, 30), np.float32)
+        file["other"] = np.ones((5, 6, 12), np.float32)
+    looking.cubes.open(path, dataset="img")
+    looking.cubes.reconsider()
+    question = looking.cubes.question
+    assert [c.dataset for c in question.candidates] == ["img", "other"]
+    looking.cubes.answer("other", 2)
+    assert looking.cube.data.shape == (12, 5, 6)
+
+
 def test_a_copy_is_offered_where_bands_lie_apart(viewer, tmp_path, monkeypatch):
     monkeypatch.setattr("napari_cubeseg.bands._LARGE", 1000)
     data = np.memmap(tmp_path / "bip.raw", np.uint16, "w+", shape=(20, 30, 50))

@@ -107,6 +107,8 @@ def choose(
         raise DataError(f"{path}: holds no 3-D array of numbers, so no datacube")
     worth = {c.dataset: _rank(c, vectors) + (c.dataset in hints) for c in usable}
     ranked = sorted(usable, key=lambda c: -worth[c.dataset])
+    if options.ask:
+        raise ChoiceNeeded(f"{path}: what is the cube?", path, tuple(ranked))
     if len(ranked) > 1 and worth[ranked[0].dataset] - worth[ranked[1].dataset] < 1:
         names = ", ".join(c.dataset for c in ranked[:6])
         raise ChoiceNeeded(

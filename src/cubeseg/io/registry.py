@@ -28,6 +28,7 @@ __all__ = [
     "format_of",
     "formats",
     "open_cube",
+    "questions",
     "reader",
     "remember",
     "reopen",
@@ -97,12 +98,15 @@ class ReadOptions:
         Another calibration of the spectral axis, see :mod:`cubeseg.calibration`.
     settings : mapping of str to str
         Of the format, see :class:`Setting`; only those that were said.
+    ask : bool
+        List what there is to choose from, also where the file decides.
     """
 
     dataset: str | None = None
     spectral_axis: int | None = None
     axis: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
+    ask: bool = False
 
 
 @dataclass(frozen=True)
@@ -239,6 +243,29 @@ def reopen(source: Source) -> Cube:
         source.path, dataset=source.dataset or None, spectral_axis=source.spectral_axis, axis=source.axis,
         **dict(source.settings),
     )  # fmt: skip
+
+
+def questions(path: str | Path) -> ChoiceNeeded:
+    """What there is to say about a file, although it can be opened without.
+
+    Returns
+    -------
+    ChoiceNeeded
+        Not raised; without candidates where the format has one cube per file, without settings where it has none.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    """
+    file = Path(path)
+    known = _format_of(file, _head(file))
+    text, candidates = f"How is {file.name} to be read?", ()
+    try:
+        _read(file, known, ReadOptions(ask=True))
+    except ChoiceNeeded as question:
+        return ChoiceNeeded(text, str(file), question.candidates, question.settings or known.settings)
+    return ChoiceNeeded(text, str(file), candidates, known.settings)
 
 
 def remember(question: ChoiceNeeded, **said: Any) -> None:

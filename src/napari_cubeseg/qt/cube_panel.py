@@ -63,6 +63,11 @@ class CubePanel(QWidget):
         )
         self._copy.clicked.connect(self._copy_where)
         layout.addWidget(self._copy)
+        self._other = QPushButton("Read the file differently…", self)
+        self._other.setObjectName("cubeseg.cube.reconsider")
+        self._other.setToolTip("Choose another dataset of the file, another spectral axis, or settings of its format")
+        self._other.clicked.connect(session.cubes.reconsider)
+        layout.addWidget(self._other)
         folded = QCollapsible("Calibrate the spectral axis")
         folded.setObjectName("cubeseg.cube.fold")
         folded.setDuration(0)
@@ -160,6 +165,8 @@ class CubePanel(QWidget):
         if active in layers:
             self._choice.setCurrentIndex(layers.index(active))
         self._facts.setText(self._describe(active))
+        cube = self._session.cube
+        self._other.setVisible(cube is not None and bool(cube.source.path))
         size = self._session.cubes.copy_size()
         self._copy.setVisible(size > 0)
         self._copy.setText(f"Make a copy that is quick to look through ({size / 2**30:.1f} GiB)…")
@@ -194,6 +201,8 @@ class CubePanel(QWidget):
         self._values.clear()
         self._keep.setChecked(False)
         self._list_settings(question.settings)
+        for row in (self._dataset, self._axis):
+            self._form.setRowVisible(row, bool(question.candidates))
         self._dataset.clear()
         for candidate in question.candidates:
             shape = " × ".join(map(str, candidate.shape))

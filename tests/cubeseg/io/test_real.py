@@ -124,7 +124,7 @@ def test_muse_cubes_bring_their_variance_and_position():
         ("_derived_robustness/git_lfs_pointer.mat", "Git LFS pointer"),
         ("_derived_robustness/zero_bytes.fits", "is empty"),
         ("_derived_robustness/truncated.fits", "promises"),
-        ("_derived_robustness/truncated.bcf", "no format"),
+        ("_derived_robustness/truncated.bcf", "promises"),
         ("plastics_nir/plastics_TRUNCATED.mat", "truncated"),
         ("pavia_u_lowres/PaviaU_gt_full_610x340.mat", "no 3-D array"),
         ("houston2018_crop/labels_128_pure_pixels.npy", "2 axes"),
