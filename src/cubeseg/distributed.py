@@ -5,6 +5,7 @@ Each worker opens the file itself; a Dask array is computed where it is used; an
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError
@@ -53,24 +54,54 @@ def connected(address: str) -> Iterator[Cluster]:
         from distributed import Client
     except ImportError as error:
         raise ConfigError(f"a Dask cluster needs the package 'distributed'; {_INSTALL}") from error
+    # what it has to say about connections and workers that are lost is said in one line here
+    log = logging.getLogger("distributed.client")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    connect = partial(Client, address, timeout=_ANSWER, set_as_default=False)
     try:
-        client = Client(address, timeout=_ANSWER, set_as_default=False)  # type: ignore[no-untyped-call]
-    except Exception as error:
-        # whatever an address that is none, or a server that speaks something else, leads to
-        raise ConfigError(
-            f"scheduler: no Dask scheduler answers at '{address}' ({first_line(error)}); "
-            "start one with 'dask scheduler' and give the address that it shows"
-        ) from error
-    cluster = Cluster(client)
+        client, failure = _aside(connect).get(timeout=_ANSWER + 1)
+    except Empty:
+        client, failure = None, TimeoutError(f"no answer after {_ANSWER} s")
     try:
-        _check_versions(client, address)
-        yield cluster
+        if client is None:
+            # whatever an address that is none, or a server that speaks something else, leads to
+            raise ConfigError(
+                f"scheduler: no Dask scheduler answers at '{address}' ({first_line(failure or TimeoutError())}); "
+                "start one with 'dask scheduler' and give the address that it shows"
+            ) from failure
+        cluster = Cluster(client)
+        try:
+            _check_versions(client, address)
+            yield cluster
+        finally:
+            cluster.leave()
     finally:
-        cluster.leave()
+        log.setLevel(level)
+
+
+def _aside(action: Callable[[], Made]) -> SimpleQueue[tuple[Made | None, BaseException | None]]:
+    """Do something that blocks in another thread; gives where its outcome will lie."""
+    answer: SimpleQueue[tuple[Made | None, BaseException | None]] = SimpleQueue()
+
+    def act() -> None:
+        try:
+            answer.put((action(), None))
+        except BaseException as error:
+            answer.put((None, error))
+
+    Thread(target=act, daemon=True).start()
+    return answer
 
 
 def _check_versions(client: Any, address: str) -> None:
-    found = client.get_versions(packages=[PACKAGE])
+    """Of the scheduler and of the workers that answer; each worker checks its own again when it begins."""
+    try:
+        found, _ = _aside(partial(client.get_versions, packages=[PACKAGE])).get(timeout=_ANSWER)
+    except Empty:
+        return
+    if not found:
+        return
     mine = found["client"]["packages"][PACKAGE]
     there = {f"the scheduler {address}": found["scheduler"]}
     there |= {f"the worker {worker}": facts for worker, facts in found["workers"].items()}
@@ -165,16 +196,8 @@ class Cluster:
         return shared
 
     def _waiting(self, action: Callable[[], Made]) -> Generator[None, None, Made]:
-        """Do something that blocks in another thread, with a step every moment."""
-        answer: SimpleQueue[tuple[Made | None, BaseException | None]] = SimpleQueue()
-
-        def act() -> None:
-            try:
-                answer.put((action(), None))
-            except BaseException as error:
-                answer.put((None, error))
-
-        Thread(target=act, daemon=True).start()
+        """Do something that blocks, with a step every moment."""
+        answer = _aside(action)
         while True:
             try:
                 made, error = answer.get(timeout=_MOMENT)
