@@ -76,7 +76,7 @@ def originals(folder: Path) -> list[Path]:
     found = healthy_files(folder)
     kinds = {path.suffix.lower() for path in found}
     endings = {".bcf", ".emd", ".pts", ".wdf", ".dm3", ".spx", ".fits", ".mat", ".h5", ".ptir", ".map", ".fsm", ".mda"}
-    for path in sorted(DATA.rglob("*")) if DATA.is_dir() else []:
+    for path in sorted(DATA.rglob("*"), key=lambda p: ("_derived" in str(p), p)) if DATA.is_dir() else []:
         ending = path.suffix.lower()
         if ending in endings and path.is_file() and 0 < path.stat().st_size < 2 << 20:
             endings.discard(ending)
@@ -93,13 +93,14 @@ def run(original: Path, cases: int, seed: int, limit: float = 20.0) -> tuple[Cou
     while case < cases:
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-c", _CHILD, str(original), folder, str(case), str(cases), str(seed)]
-            child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
             assert child.stdout is not None
             os.set_blocking(child.stdout.fileno(), False)
-            pending, last, text = None, time.monotonic(), ""
+            pending, last, text = None, time.monotonic(), b""
             while True:
-                text += child.stdout.read() or ""
-                *lines, text = text.split("\n")
+                ended = child.poll() is not None
+                text += child.stdout.read() or b""
+                *lines, text = text.split(b"\n")
                 for line in lines:
                     last = time.monotonic()
                     said = json.loads(line)
@@ -111,7 +112,7 @@ def run(original: Path, cases: int, seed: int, limit: float = 20.0) -> tuple[Cou
                     if kind == "BAD":
                         bad.append(f"{original.name} case {pending}: {said['end']}")
                     case, pending = (pending or 0) + 1, None
-                if child.poll() is not None and not lines:
+                if ended:
                     break
                 # the first case pays for the imports
                 if time.monotonic() - last > (limit if counts else 3 * limit):
@@ -124,9 +125,8 @@ def run(original: Path, cases: int, seed: int, limit: float = 20.0) -> tuple[Cou
                 counts[what.split(" ")[0]] += 1
                 bad.append(f"{original.name} case {pending}: {what}")
                 case = pending + 1
-            elif case < cases and child.returncode not in (0, None):
-                error = child.stderr.read() if child.stderr else ""
-                bad.append(f"{original.name}: the child ended with {child.returncode} {error[-300:]}")
+            elif case < cases and child.returncode != 0:
+                bad.append(f"{original.name}: the child ended with {child.returncode} before it began")
                 break
     return counts, bad
 
