@@ -34,10 +34,11 @@ class SpectraDock(QWidget):
         self.spread = _box("± std", "Show how far the pixels of a class scatter about its mean")
         self.spread.setChecked(True)
         self.only = _box("Selected only", "Show only the classes that are selected")
+        self.highest = _box("Highest pixel", "Show the largest value of every band: lines that only a few pixels have")
         self.readout = QLabel(self)
         self.readout.setToolTip("The value under the mouse, and the band that the image shows")
         bar = QHBoxLayout()
-        for box in (self.log, self.spread, self.only):
+        for box in (self.log, self.spread, self.only, self.highest):
             bar.addWidget(box)
             box.toggled.connect(self._draw_soon)
         bar.addStretch()
@@ -117,8 +118,8 @@ class SpectraDock(QWidget):
             seen = self._session.overview
             name = "mean of some pixels" if seen is None else "mean"
             self._draw_curve(axis.values, self._session.typical, name, "#8c96a0")
-            if seen is not None:
-                self._draw_curve(axis.values, seen.highest, "highest pixel of every band", "#b3722d")
+        if self.highest.isChecked() and self._session.overview is not None:
+            self._draw_curve(axis.values, self._session.overview.highest, "highest pixel of every band", "#b3722d")
         self._draw_pixel(axis.values)
         self.plot.legend.setColumnCount(max(1, -(-len(self.plot.legend.items) // 6)))
         self._show_band(self._session.band)
