@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="write a result in other formats")
     export.add_argument("result")
     export.add_argument("-o", "--output", required=True, metavar="DIR")
-    export.add_argument("--format", default="tiff,png,csv,hdf5", help="comma-separated: tiff, png, csv, hdf5")
+    export.add_argument("--format", default="tiff,png,csv,hdf5", help="comma-separated: tiff, png, fits, csv, hdf5")
     export.set_defaults(run=_export)
 
     sample = commands.add_parser("sample", help="make a synthetic cube with its truth")

@@ -71,7 +71,8 @@ class Noise:
         if self.inverse:
             with np.errstate(divide="ignore"):
                 stored = np.where(stored > 0, 1 / stored, np.inf).astype(np.float32)
-        return stored
+        # a variance below zero is none
+        return np.where(stored < 0, np.float32(np.inf), stored)
 
 
 @dataclass(frozen=True)

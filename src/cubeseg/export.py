@@ -1,11 +1,13 @@
-"""Exports: label image as TIFF and PNG with legend, class spectra as CSV, everything as one HDF5 file."""
+"""Exports: label image as TIFF, FITS and PNG with legend, class spectra as CSV, everything as one HDF5 file."""
 
 from __future__ import annotations
 
 import csv
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +15,10 @@ from cubeseg.errors import ConfigError
 from cubeseg.files import written
 from cubeseg.segmentation import Segmentation
 
-__all__ = ["FORMATS", "export", "export_csv", "export_hdf5", "export_png", "export_tiff"]
+__all__ = ["FORMATS", "export", "export_csv", "export_fits", "export_hdf5", "export_png", "export_tiff"]
 
-_LATER = ("fits", "envi", "geojson")
+_LATER = ("envi", "geojson")
+_METRIC = {"nm": 1e-7, "um": 1e-4, "µm": 1e-4, "mm": 0.1, "cm": 1.0, "m": 100.0}
 
 
 def export_tiff(result: Segmentation, path: str | Path) -> None:
@@ -24,11 +27,19 @@ def export_tiff(result: Segmentation, path: str | Path) -> None:
 
     largest = int(result.labels.max(initial=0))
     dtype = np.uint8 if largest < 256 else np.uint16 if largest < 65536 else np.uint32
-    table = {"classes": {c.id: {"name": c.name, "colour": c.colour} for c in result.classes}}
+    table: dict[str, Any] = {"classes": {c.id: {"name": c.name, "colour": c.colour} for c in result.classes}}
+    spatial = result.spatial
+    table["pixel_size"], table["unit"] = list(spatial.pixel_size), spatial.unit
+    table |= {"wcs": spatial.wcs} if spatial.wcs else {}
+    places: dict[str, Any] = {}
+    if spatial.unit in _METRIC:
+        height, width = (size * _METRIC[spatial.unit] for size in spatial.pixel_size)
+        places = {"resolution": (1 / width, 1 / height), "resolutionunit": "CENTIMETER"}
     with written(path) as temporary:
         tifffile.imwrite(
             temporary, result.labels.astype(dtype), compression="zlib", description=json.dumps(table),
             photometric="minisblack", metadata=None, software="napari-cubeseg",
+            **places,
         )  # fmt: skip
 
 
@@ -61,6 +72,53 @@ def export_png(result: Segmentation, path: str | Path) -> None:
         figure.savefig(temporary, dpi=max(150, int(np.ceil(max(height, width) / 7.0))), format="png")
 
 
+def export_fits(result: Segmentation, path: str | Path) -> None:
+    """Labels and their confidence as images with the cube's sky position, classes and their spectra as tables."""
+    from astropy.io import fits
+
+    place = _place(result)
+    labels = fits.ImageHDU(result.labels, place, name="LABELS")
+    labels.header["BUNIT"] = ""
+    confidence = fits.ImageHDU(result.confidence.astype(np.float32), place, name="CONFIDENCE")
+    rows = result.table()
+    text = max([1, *(len(row["name"].encode("ascii", "replace")) for row in rows)])
+    classes = fits.BinTableHDU.from_columns(
+        [
+            fits.Column("ID", "J", array=[row["id"] for row in rows]),
+            fits.Column("NAME", f"{text}A", array=[row["name"].encode("ascii", "replace").decode() for row in rows]),
+            fits.Column("COLOUR", "7A", array=[row["colour"] for row in rows]),
+            fits.Column("PIXELS", "K", array=[row["pixels"] for row in rows]),
+            fits.Column("CONFIDENCE", "D", array=[row["confidence"] for row in rows]),
+        ],
+        name="CLASSES",
+    )
+    columns = [fits.Column("AXIS", "D", unit=result.axis.unit or None, array=result.axis.values)]
+    for c in result.classes:
+        for name, values in (("MEAN", result.spectra.mean(c.id)), ("STD", result.spectra.std(c.id))):
+            columns.append(fits.Column(f"{name}_{c.id}", "D", unit=result.unit or None, array=values))
+    spectra = fits.BinTableHDU.from_columns(columns, name="SPECTRA")
+    primary = fits.PrimaryHDU()
+    primary.header["ORIGIN"] = "napari-cubeseg"
+    with written(path) as temporary, warnings.catch_warnings():
+        # units of cubes need not be FITS units
+        warnings.simplefilter("ignore")
+        fits.HDUList([primary, labels, confidence, classes, spectra]).writeto(temporary, overwrite=True)
+
+
+def _place(result: Segmentation) -> Any:
+    """FITS header of where the image lies: the sky position, else the size of a pixel."""
+    from astropy.io import fits
+
+    if result.spatial.wcs:
+        return fits.Header.fromstring(result.spatial.wcs)
+    header = fits.Header()
+    if result.spatial.unit != "pixel":
+        for axis, size in ((1, result.spatial.pixel_size[1]), (2, result.spatial.pixel_size[0])):
+            header[f"CTYPE{axis}"], header[f"CUNIT{axis}"] = "LINEAR", result.spatial.unit
+            header[f"CRPIX{axis}"], header[f"CRVAL{axis}"], header[f"CDELT{axis}"] = 1.0, 0.0, size
+    return header
+
+
 def export_csv(result: Segmentation, path: str | Path) -> None:
     """Class spectra, one row per class and band: class, name, axis value, axis unit, mean, std, n."""
     with written(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
@@ -83,6 +141,7 @@ def export_hdf5(result: Segmentation, path: str | Path) -> None:
 FORMATS: dict[str, tuple[str, Callable[[Segmentation, Path], None]]] = {
     "tiff": ("{stem}-labels.tif", export_tiff),
     "png": ("{stem}-labels.png", export_png),
+    "fits": ("{stem}-labels.fits", export_fits),
     "csv": ("{stem}-spectra.csv", export_csv),
     "hdf5": ("{stem}-result.h5", export_hdf5),
 }

@@ -223,9 +223,47 @@ def test_exports(tmp_path, result):
     assert (cubeseg.load(paths[3]).labels == result.labels).all()
 
 
+def test_fits_export_keeps_the_sky_position(tmp_path):
+    from astropy.io import fits
+    from astropy.wcs import WCS
+
+    from tests.cubeseg.io.written import CUBE, fits_cube
+
+    rng = np.random.default_rng(0)
+    fits_cube(tmp_path / "sky.fits", CUBE + rng.normal(0, 1, CUBE.shape))
+    cube = cubeseg.open_cube(tmp_path / "sky.fits")
+    result = segment(cube, FitConfig(method="pca", clusters=(2, 2)))
+    result.rename(1, "Größe")
+    (path,) = export(result, tmp_path / "out", ["fits"])
+    with fits.open(path) as written, fits.open(tmp_path / "sky.fits") as original:
+        there = WCS(original["DATA"].header).celestial.pixel_to_world(5, 2)
+        for name in ("LABELS", "CONFIDENCE"):
+            assert WCS(written[name].header).pixel_to_world(5, 2).separation(there).arcsec < 1e-6
+        assert (written["LABELS"].data == result.labels).all()
+        assert written["CLASSES"].data["PIXELS"].sum() == (result.labels > 0).sum()
+        assert written["SPECTRA"].columns["AXIS"].unit == "Angstrom"
+        assert written["SPECTRA"].data["MEAN_1"] == pytest.approx(result.spectra.mean(1))
+
+
+def test_pixel_sizes_reach_tiff_and_fits(tmp_path, result):
+    import tifffile
+    from astropy.io import fits
+
+    from cubeseg.cube import Spatial
+
+    result.spatial = Spatial((0.5, 0.25), "mm")
+    tiff, sky = export(result, tmp_path / "out", ["tiff", "fits"])
+    with tifffile.TiffFile(tiff) as file:
+        across, unit = file.pages[0].tags["XResolution"].value, file.pages[0].tags["ResolutionUnit"].value
+        assert across[0] / across[1] == pytest.approx(40)
+        assert unit == 3
+    header = fits.getheader(sky, "LABELS")
+    assert (header["CDELT1"], header["CDELT2"], header["CUNIT1"]) == (0.25, 0.5, "mm")
+
+
 def test_exports_that_are_refused(tmp_path, result):
     with pytest.raises(ConfigError, match="not built yet"):
-        export(result, tmp_path / "a", ["tiff", "fits"])
+        export(result, tmp_path / "a", ["tiff", "envi"])
     with pytest.raises(ConfigError, match="unknown format"):
         export(result, tmp_path / "a", ["docx"])
     assert not (tmp_path / "a").exists()

@@ -23,6 +23,7 @@ __all__ = ["ExportPanel"]
 _FORMATS = (
     ("tiff", "Labels, TIFF", "One number per pixel: the class; 0 = not assigned"),
     ("png", "Picture, PNG", "The map in the classes' colours, with a legend"),
+    ("fits", "Labels, FITS", "Labels and confidence with the sky position, classes and their spectra as tables"),
     (
         "csv",
         "Spectra, CSV",
