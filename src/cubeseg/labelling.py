@@ -18,7 +18,6 @@ from cubeseg.executor import HERE, Executor
 from cubeseg.hierarchy import merge_tree
 from cubeseg.models import Model
 from cubeseg.relabel import accumulate, moved
-from cubeseg.sampling import Sample
 from cubeseg.segmentation import Segmentation, classes_from
 from cubeseg.spatial import coherent, strength_of
 from cubeseg.statistics import ClassSpectra
@@ -37,7 +36,7 @@ _FAINTEST = -1000.0
 def labelled(
     cube: Cube,
     config: FitConfig,
-    sample: Sample,
+    usable: Bool,
     model: Model,
     clustering: Clustering,
     block_bytes: int,
@@ -49,8 +48,8 @@ def labelled(
     ----------
     cube : Cube
     config : FitConfig
-    sample : Sample
-        That the model was trained on.
+    usable : array of bool, shape (y, x)
+        Which pixels are to be labelled.
     model : Model
     clustering : Clustering
         Of the model's codes.
@@ -77,7 +76,7 @@ def labelled(
     spectra = ClassSpectra(cube.n_bands, k + 1)
     alone = np.zeros(shape, np.int32)
     share, done = 1.0 if config.coherence == 0 else 0.6, 0.0
-    with closing(executor.map(_Labeller(model, clustering, config), cube, _asked(cube, sample, block_bytes))) as parts:
+    with closing(executor.map(_Labeller(model, clustering, config), cube, _asked(cube, usable, block_bytes))) as parts:
         for part in parts:
             if part is not None:
                 at = (part.y, part.x)
@@ -87,11 +86,11 @@ def labelled(
                 done = min(done + part.size / cube.n_pixels, 1.0)
             yield share * done, f"Labelling all pixels: {done:.0%}"
     spectra.n[0] = int((alone == 0).sum())
-    strength = strength_of(evidence, sample.usable, latent) if config.coherence == "auto" else float(config.coherence)
-    steps = coherent(evidence, sample.usable, strength, latent)
+    strength = strength_of(evidence, usable, latent) if config.coherence == "auto" else float(config.coherence)
+    steps = coherent(evidence, usable, strength, latent)
     labels, confidence = yield from passing(steps, lambda part: (share, f"Making the labels coherent: {part:.0%}"))
     # every pixel for itself: what was found before halves were rounded stays
-    labels = alone if strength == 0 else np.where(sample.usable, labels + 1, 0).astype(np.int32)
+    labels = alone if strength == 0 else np.where(usable, labels + 1, 0).astype(np.int32)
     moving = moved(spectra, cube, alone, labels, executor)
     message = "Moving the spectra of changed pixels"
     yield from passing(moving, lambda part: (share + (1 - share) * part, f"{message}: {part:.0%}"))
@@ -104,7 +103,7 @@ def labelled(
         classes=classes_from(range(1, k + 1)),
         axis=cube.axis,
         spectra=spectra,
-        confidence=np.where(sample.usable, confidence, np.float32(np.nan)),
+        confidence=np.where(usable, confidence, np.float32(np.nan)),
         reconstruction_error=error / np.float32(max(float(np.nanmedian(error)), 1e-12)),
         latent=latent,
         evidence=evidence,
@@ -127,9 +126,9 @@ def labelled(
 _Asked = tuple[slice, slice, Bool]
 
 
-def _asked(cube: Cube, sample: Sample, block_bytes: int) -> Iterator[_Asked]:
+def _asked(cube: Cube, usable: Bool, block_bytes: int) -> Iterator[_Asked]:
     for rows, columns in cube.places(block_bytes):
-        yield rows, columns, sample.usable[rows, columns]
+        yield rows, columns, usable[rows, columns]
 
 
 @dataclass(frozen=True, eq=False)

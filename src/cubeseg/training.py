@@ -174,7 +174,10 @@ def _fit(
         clustering = yield from _reported(refining, "cluster", "Refining the classes", 0.5)
         codes = yield from _encode(model, sample, "cluster", _at("cluster", 1.0))
     clustering = _ordered(clustering, codes, sample, preview)
-    labelling = labelled(cube, config, sample, model, clustering, block_bytes, executor)
+    usable = sample.usable
+    # maps of the image take the place of the training spectra in memory
+    del sample, codes
+    labelling = labelled(cube, config, usable, model, clustering, block_bytes, executor)
     result = yield from passing(labelling, lambda step: FitEvent("label", _at("label", step[0]), step[1]))
     result.history, result.notes, result.criteria = history, notes, criteria
     return result
