@@ -129,3 +129,21 @@ def test_fingerprint_sees_a_change(tmp_path):
     path.write_bytes(bytes(299_999) + b"\x01")
     assert Source(str(path)).fingerprint() != first
     assert Source("").fingerprint() == ""
+
+
+def test_maps_are_found_through_views_and_let_go(tmp_path):
+    from astropy.io import fits
+
+    from cubeseg.pages import let_go, mapping
+
+    stored = np.memmap(tmp_path / "a", np.uint16, "w+", shape=(10, 20, 30))
+    stored[:] = np.arange(6000).reshape(stored.shape)
+    stored.flush()
+    view = np.memmap(tmp_path / "a", np.uint16, "r", shape=(10, 20, 30)).transpose(2, 0, 1)[3:]
+    assert mapping(view) is not None
+    let_go(view)
+    assert view[0, 0, 0] == 3
+    fits.writeto(tmp_path / "a.fits", np.ones((3, 4, 5), np.float32))
+    with fits.open(tmp_path / "a.fits", memmap=True) as hdus:
+        assert mapping(hdus[0].data[1:]) is not None
+    assert mapping(np.ones(3)[1:]) is None

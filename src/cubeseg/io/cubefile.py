@@ -14,6 +14,7 @@ from cubeseg.errors import DataError
 from cubeseg.files import written
 from cubeseg.io.hdf5 import SIGNATURE, lazy_dataset, open_hdf5, text
 from cubeseg.io.registry import ReadOptions, reader
+from cubeseg.pages import mapping
 
 __all__ = ["band_cost", "copied"]
 
@@ -62,7 +63,7 @@ def band_cost(cube: Cube) -> int:
     data, item = cube.data, np.dtype(cube.data.dtype).itemsize
     height, width = cube.image_shape
     if isinstance(data, np.ndarray):
-        if not isinstance(data, np.memmap) and not isinstance(data.base, np.memmap):
+        if mapping(data) is None:
             return 0
         # pages of 4 KiB: values that lie far apart take one each
         return min(data.nbytes, height * width * max(item, min(abs(data.strides[2]), 4096)))
