@@ -31,7 +31,7 @@ start = time.perf_counter()
 cube = open_cube(sys.argv[1])
 opened = time.perf_counter() - start
 stages, last = {}, time.perf_counter()
-steps = fit(cube, FitConfig.from_mapping({"memory": sys.argv[2]}))
+steps = fit(cube, FitConfig.from_mapping({"memory": sys.argv[2]} | json.loads(sys.argv[4])))
 while True:
     try:
         event = next(steps)
@@ -93,6 +93,7 @@ def main() -> None:
     parser.add_argument("--gib", type=float, default=16)
     parser.add_argument("--layout", choices=("bip", "bsq", "hdf5"), default="bip")
     parser.add_argument("--memory", default="1GiB")
+    parser.add_argument("--short", action="store_true", help="two epochs, 12 classes: the memory is the same")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     path = make(options.folder, options.gib, options.layout)
@@ -104,7 +105,8 @@ def main() -> None:
             pass
     reading = time.perf_counter() - start
     done = subprocess.run(
-        [sys.executable, "-c", _RUN, str(path), options.memory, str(options.folder / "result.h5")],
+        [sys.executable, "-c", _RUN, str(path), options.memory, str(options.folder / "result.h5"),
+         json.dumps({"epochs": 2, "clusters": 12} if options.short else {})],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:

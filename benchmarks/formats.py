@@ -2,8 +2,8 @@
 
     python benchmarks/formats.py
 
-Real files where CUBESEG_DATA holds them, and small ones that the tests write. Each is opened in a process of its own, and
-one band and one pixel are read.
+Real files where CUBESEG_DATA holds them, and small ones that the tests write. Each is opened in a process of its own,
+and one band and one pixel are read.
 """
 
 from __future__ import annotations

@@ -291,7 +291,9 @@ class Cube:
         """
         rows, columns = np.asarray(rows, dtype=np.intp), np.asarray(columns, dtype=np.intp)
         if isinstance(self.data, np.ndarray):
-            return np.ascontiguousarray(self.data[:, rows, columns].T, dtype=np.float32)
+            picked = np.ascontiguousarray(self.data[:, rows, columns].T, dtype=np.float32)
+            let_go(self.data)
+            return picked
         result = np.empty((rows.size, self.n_bands), np.float32)
         tall, wide = self._chunk()
         down, across = _number(rows, tall, self._sizes(1)), _number(columns, wide, self._sizes(2))
