@@ -40,6 +40,8 @@ def _tables(rows: list[dict[str, Any]]) -> list[str]:
     lines += ["| set | ARI | AMI | accuracy | mIoU | seconds | peak MiB |", "|---|---|---|---|---|---|---|"]
     for name in sets:
         mine = [r for r in scored if r["set"] == name and r["method"] == "cubeseg, defaults, true number"]
+        if not mine:
+            continue
         cells = [f"{np.mean([r[key] for r in mine]):.3f}" for key in ("ari", "ami", "accuracy", "miou")]
         cells += [f"{np.mean([r[key] for r in mine]):.0f}" for key in ("seconds", "mib")]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -77,8 +79,12 @@ def _cell(values: list[float]) -> str:
 
 def _summary(name: str, rows: list[dict[str, Any]]) -> str:
     by: dict[str, list[dict[str, Any]]] = {}
+    # only what was measured on the same cubes is set side by side
+    own = {r["seed"] for r in rows if r["method"] == "cubeseg, defaults, true number"}
+    shared = own & {r["seed"] for r in rows if _is_baseline(r["method"])}
     for row in rows:
-        by.setdefault(row["method"], []).append(row)
+        if row["seed"] in shared or not shared:
+            by.setdefault(row["method"], []).append(row)
     means = {m: float(np.mean([r["ari"] for r in found])) for m, found in by.items() if _is_baseline(m)}
     best = max(means, key=lambda m: means[m]) if means else "–"
     ari = {m: [r["ari"] for r in found] for m, found in by.items()}
@@ -86,12 +92,12 @@ def _summary(name: str, rows: list[dict[str, Any]]) -> str:
     text = _cell(mine)
     if mine and means and np.mean(mine) >= means[best]:
         text = f"**{text}**"
-    seconds = [r["seconds"] for r in by.get("cubeseg, defaults, true number", [])]
+    seconds = [r["seconds"] for r in by.get("cubeseg, defaults, true number", [])] or [float("nan")]
     chosen = "/".join(str(r["found"]) for r in by.get("cubeseg, number from 2:15", []))
     return (
         f"| {name} | {rows[0]['k']} | {_cell(ari.get(best, []))} ({best}) | {text} | "
         f"{_cell(ari.get('cubeseg, the same, coherence off', []))} | {_cell(ari.get('Bayes limit per pixel', []))} | "
-        f"{chosen} | {np.mean(seconds or [0]):.0f} |"
+        f"{chosen} | {np.mean(seconds):.0f} |"
     )
 
 

@@ -33,9 +33,7 @@ def read_npy(path: Path, options: ReadOptions) -> Cube:
     kept = _cube_shape(array.shape)
     if kept is None:
         size = " x ".join(map(str, array.shape))
-        raise DataError(
-            f"{path}: the array has {array.ndim} axes ({size}), a cube has 3; save that part alone"
-        )
+        raise DataError(f"{path}: the array has {array.ndim} axes ({size}), a cube has 3; save that part alone")
     array = array.reshape(kept)
     found = choose(str(path), [(path.name, array.shape, array.dtype)], [], ReadOptions(None, options.spectral_axis))
     assert found.spectral_axis is not None
