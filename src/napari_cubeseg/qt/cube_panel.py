@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QFrame,
     QGridLayout,
+    QHBoxLayout,
     QLabel,
     QLineEdit,
     QProgressBar,
@@ -111,13 +112,17 @@ class CubePanel(QWidget):
         self._keep = QCheckBox("Open such files like this from now on", self._question)
         self._keep.setToolTip("For files with the same datasets the question is not asked again")
         self._settings: dict[str, QComboBox | QLineEdit] = {}
+        self._labels: list[QLabel] = []
         self._form = QFormLayout(self._question)
         self._form.addRow(self._text)
         self._form.addRow("Dataset", self._dataset)
         self._form.addRow("Spectral axis", self._axis)
         self._form.addRow("Values", self._values)
         self._form.addRow(self._keep)
-        self._form.addRow(self._open, skip)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self._open)
+        buttons.addWidget(skip)
+        self._form.addRow(buttons)
         return self._question
 
     def _make_work(self) -> QWidget:
@@ -195,13 +200,14 @@ class CubePanel(QWidget):
     def _ask(self) -> None:
         question = self._session.cubes.question
         self._question.setVisible(question is not None)
+        self._other.setEnabled(question is None)
         if question is None:
             return
         self._text.setText(str(question))
         self._values.clear()
         self._keep.setChecked(False)
         self._list_settings(question.settings)
-        for row in (self._dataset, self._axis):
+        for row in (self._dataset, self._axis, self._keep):
             self._form.setRowVisible(row, bool(question.candidates))
         self._dataset.clear()
         for candidate in question.candidates:
@@ -209,9 +215,10 @@ class CubePanel(QWidget):
             self._dataset.addItem(f"{candidate.dataset}   {shape}  {candidate.dtype}", candidate)
 
     def _list_settings(self, settings: tuple[Setting, ...]) -> None:
-        for widget in self._settings.values():
-            self._form.removeRow(widget)
+        for row in (*self._settings.values(), *self._labels):
+            self._form.removeRow(row)
         self._settings.clear()
+        self._labels.clear()
         for setting in settings:
             if setting.values:
                 box = QComboBox(self._question)
@@ -225,8 +232,10 @@ class CubePanel(QWidget):
             widget.setToolTip(setting.text)
             label = QLabel(setting.text, self._question)
             label.setWordWrap(True)
-            self._form.insertRow(self._form.rowCount() - 2, label, widget)
+            for row in (label, widget):
+                self._form.insertRow(self._form.rowCount() - 2, row)
             self._settings[setting.name] = widget
+            self._labels.append(label)
 
     def _list_axes(self, index: int) -> None:
         self._axis.clear()
