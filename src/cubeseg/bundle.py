@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,9 @@ __all__ = ["FORMAT", "VERSION", "is_result", "load", "save"]
 
 FORMAT = "cubeseg-result"
 VERSION = 2
+_MAPS = ("labels", "confidence", "reconstruction_error", "latent", "evidence")
+# bytes of maps up to which a file is made in memory
+_SMALL = 64 << 20
 _PREPROCESSING = ("bands", "groups", "centre", "band_noise", "ceiling", "projection")
 
 
@@ -51,49 +55,61 @@ def save(result: Segmentation, path: str | Path) -> None:
     """
     import h5py
 
-    # made in memory first: HDF5 itself does not recover cleanly from a disk that fills up while it writes
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        file.attrs.update(
-            format=FORMAT,
-            version=VERSION,
-            cubeseg=__version__,
-            created=datetime.now(UTC).isoformat("T", "seconds"),
-        )
-        for name in ("labels", "confidence", "reconstruction_error", "latent", "evidence"):
-            file.create_dataset(name, data=getattr(result, name), compression="gzip", compression_opts=1, shuffle=True)
-        file["axis"] = result.axis.values
-        file["axis"].attrs.update(unit=result.axis.unit, kind=result.axis.kind, medium=result.axis.medium)
-        file["axis"].attrs["rest"] = result.axis.rest
-        spectra = file.create_group("spectra")
-        for name in ("n", "total", "squares", "finite"):
-            spectra.create_dataset(name, data=getattr(result.spectra, name), compression="gzip", compression_opts=1)
-        file["centroids"] = result.centroids
-        file["lineage"] = result.lineage
-        if result.painted is not None:
-            file.create_dataset("painted", data=result.painted, compression="gzip", compression_opts=1)
-        if result.profiles is not None:
-            file["profiles"] = result.profiles
-        record = {
-            "classes": [asdict(c) for c in result.classes],
-            "config": result.config.to_dict(),
-            "history": result.history,
-            "criteria": {name: {str(k): v for k, v in found.items()} for name, found in result.criteria.items()},
-            "spread": result.spread,
-            "coherence": result.coherence,
-            "tree": [asdict(m) for m in result.tree],
-            "spatial": asdict(result.spatial),
-            "source": asdict(result.source),
-            "unit": result.unit,
-            "fingerprint": result.fingerprint,
-            "notes": result.notes,
-            "log": result.log,
-        }
-        file["record"] = json.dumps(record)
-        if result.model is not None:
-            _save_model(file.create_group("model"), result.model)
-    with written(path) as temporary, temporary.open("wb") as out:
-        out.write(buffer.getbuffer())
+    size = sum(getattr(result, name).nbytes for name in _MAPS)
+    if size <= _SMALL:
+        # made in memory first: HDF5 itself does not recover cleanly from a disk that fills up while it writes
+        buffer = io.BytesIO()
+        with h5py.File(buffer, "w") as file:
+            _fill(file, result)
+        with written(path) as temporary, temporary.open("wb") as out:
+            out.write(buffer.getbuffer())
+        return
+    folder = Path(path).parent
+    if folder.is_dir() and shutil.disk_usage(folder).free < size:
+        raise DataError(f"{path}: may take {size / 2**20:.0f} MiB, and there is less room; choose another folder")
+    with written(path) as temporary, h5py.File(temporary, "w") as file:
+        _fill(file, result)
+
+
+def _fill(file: Any, result: Segmentation) -> None:
+    file.attrs.update(
+        format=FORMAT,
+        version=VERSION,
+        cubeseg=__version__,
+        created=datetime.now(UTC).isoformat("T", "seconds"),
+    )
+    for name in _MAPS:
+        file.create_dataset(name, data=getattr(result, name), compression="gzip", compression_opts=1, shuffle=True)
+    file["axis"] = result.axis.values
+    file["axis"].attrs.update(unit=result.axis.unit, kind=result.axis.kind, medium=result.axis.medium)
+    file["axis"].attrs["rest"] = result.axis.rest
+    spectra = file.create_group("spectra")
+    for name in ("n", "total", "squares", "finite"):
+        spectra.create_dataset(name, data=getattr(result.spectra, name), compression="gzip", compression_opts=1)
+    file["centroids"] = result.centroids
+    file["lineage"] = result.lineage
+    if result.painted is not None:
+        file.create_dataset("painted", data=result.painted, compression="gzip", compression_opts=1)
+    if result.profiles is not None:
+        file["profiles"] = result.profiles
+    record = {
+        "classes": [asdict(c) for c in result.classes],
+        "config": result.config.to_dict(),
+        "history": result.history,
+        "criteria": {name: {str(k): v for k, v in found.items()} for name, found in result.criteria.items()},
+        "spread": result.spread,
+        "coherence": result.coherence,
+        "tree": [asdict(m) for m in result.tree],
+        "spatial": asdict(result.spatial),
+        "source": asdict(result.source),
+        "unit": result.unit,
+        "fingerprint": result.fingerprint,
+        "notes": result.notes,
+        "log": result.log,
+    }
+    file["record"] = json.dumps(record)
+    if result.model is not None:
+        _save_model(file.create_group("model"), result.model)
 
 
 def load(path: str | Path) -> Segmentation:

@@ -136,6 +136,18 @@ def test_save_and_load(tmp_path, method, make):
     np.testing.assert_allclose(codes, result.latent[rows, columns].astype(np.float32), rtol=2e-3, atol=1e-3)
 
 
+def test_large_results_are_written_without_a_copy_in_memory(tmp_path, result, monkeypatch):
+    import shutil
+
+    monkeypatch.setattr("cubeseg.bundle._SMALL", 0)
+    result.save(tmp_path / "r.h5")
+    assert (cubeseg.load(tmp_path / "r.h5").labels == result.labels).all()
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 5, 5))
+    with pytest.raises(DataError, match="there is less room"):
+        result.save(tmp_path / "s.h5")
+    assert [p.name for p in tmp_path.iterdir()] == ["r.h5"]
+
+
 def test_the_file_holds_no_pickle(tmp_path, result):
     path = tmp_path / "r.h5"
     result.save(path)
