@@ -263,7 +263,7 @@ def test_export_from_the_panel(viewer, docks, tmp_path):
     session_of(viewer).exported.connect(done.append)
     button(segment, "cubeseg.export.run").click()
     wait(lambda: done)
-    assert len(done[0]) == 4
+    assert len(done[0]) == 5
     assert (cubeseg.load(tmp_path / "out" / "painting-result.h5").labels == session_of(viewer).labels_layer.data).all()
 
 
