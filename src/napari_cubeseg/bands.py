@@ -55,14 +55,21 @@ class SlowBands:
         keys = key if isinstance(key, tuple) else (key,)
         keys = tuple(k for k in keys if k is not Ellipsis) if Ellipsis in keys[1:] else keys
         whole = all(isinstance(k, slice) and k == slice(None) for k in keys[1:])
-        if not whole or not isinstance(keys[0], (int, np.integer)):
+        if not whole:
             return self._cube.data[key]
-        band = int(keys[0])
+        if isinstance(keys[0], (int, np.integer)):
+            return self._band(int(keys[0]))
+        # napari asks for a band as a slice of one
+        chosen = range(self.shape[0])[keys[0]] if isinstance(keys[0], slice) else ()
+        return self._band(chosen[0])[np.newaxis] if len(chosen) == 1 else self._cube.data[key]
+
+    def _band(self, band: int) -> NDArray[Any]:
         if band in self._read:
             self._read.move_to_end(band)
             return self._read[band]
         self.missing(band)
-        return self._coarsely(band)
+        # it may have been read at once
+        return self._read[band] if band in self._read else self._coarsely(band)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self._cube.data[:, :, :], dtype=dtype)

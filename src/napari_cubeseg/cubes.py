@@ -53,6 +53,7 @@ class Cubes:
         self._control = Control()
         self._looks: dict[Layer, Control] = {}
         self._fetching = Control()
+        self._wanted: tuple[Layer, int] | None = None
         self._band: int | None = None
 
     # opening
@@ -163,15 +164,20 @@ class Cubes:
         if self._session.runner is run_now:
             bands.put(band, finish(bands.fetch(band)))
             return
+        if self._wanted == (layer, band) and not self._fetching.cancelled:
+            return
         self._fetching.cancel()
         control = self._fetching = Control()
+        self._wanted = (layer, band)
 
         def done(values: Any) -> None:
             if not control.cancelled:
+                self._wanted = None
                 bands.put(band, values)
                 layer.refresh()
 
         def failed(error: CubeSegError) -> None:
+            self._wanted = None
             show_error(str(error))
 
         self._session.runner(lambda: bands.fetch(band), control, ignore, done, failed, ignore)

@@ -153,6 +153,34 @@ def test_a_file_can_be_read_differently(looking, tmp_path):
     assert looking.cube.data.shape == (12, 5, 6)
 
 
+def test_slow_bands_are_coarse_first_and_exact_later(viewer, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_cubeseg.bands._LARGE", 1000)
+    monkeypatch.setattr("napari_cubeseg.cubes._COARSE", 8000)
+    data = np.memmap(tmp_path / "bip.raw", np.uint16, "w+", shape=(40, 60, 50))
+    data[:] = np.random.default_rng(0).poisson(5, data.shape)
+    cube = Cube(data.transpose(2, 0, 1), SpectralAxis.channels(50))
+    session, waiting = session_of(viewer), []
+    session.use_threads(lambda *arguments, **_: waiting.append(arguments))
+    session.add(our.cube_layer(cube))
+    layer, band = session.cube_layer, session.band
+    shown = layer._slice.image.raw
+    assert not shown.any()
+    # the look over the cube, then the band
+    while waiting:
+        run_now(*waiting.pop(0))
+    assert (layer._slice.image.raw == cube.data[band]).all()
+    session.show_band(7)
+    coarse = layer._slice.image.raw
+    assert coarse.shape == (40, 60)
+    assert (coarse != cube.data[7]).any()
+    assert coarse[0, 0] == cube.data[7, 0, 0]
+    session.show_band(8)
+    assert waiting[0][1].cancelled
+    run_now(*waiting[-1])
+    assert (layer._slice.image.raw == cube.data[8]).all()
+    assert (np.asarray(layer.data[:, 3, 4]) == cube.data[:, 3, 4]).all()
+
+
 def test_a_copy_is_offered_where_bands_lie_apart(viewer, tmp_path, monkeypatch):
     monkeypatch.setattr("napari_cubeseg.bands._LARGE", 1000)
     data = np.memmap(tmp_path / "bip.raw", np.uint16, "w+", shape=(20, 30, 50))
