@@ -96,7 +96,7 @@ def moved(
         Part of the work that is done.
     """
     rows, columns = np.nonzero(old != new)
-    few = max(1024, (32 << 20) // (4 * spectra.n_bands))
+    few = max(256, (8 << 20) // (4 * spectra.n_bands))
 
     def changes() -> Iterator[_Change]:
         for start in range(0, len(rows), few):
