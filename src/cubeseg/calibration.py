@@ -18,7 +18,6 @@ Nothing here guesses: what is said holds, and what cannot be understood is refus
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -77,8 +76,7 @@ def recalibrated(axis: SpectralAxis, text: str, file: Path | None = None) -> Spe
     if not body:
         if not unit:
             raise ConfigError(f"axis: '{text}' cannot be understood; {_FORMS}")
-        kept = unit or axis.unit
-        return SpectralAxis(axis.values, kept, medium=medium)
+        return SpectralAxis(axis.values, unit, medium=medium)
     if "=" in body:
         values, unit = _from_peaks(body, unit, n)
     elif _numbers(body) is not None:
@@ -89,7 +87,7 @@ def recalibrated(axis: SpectralAxis, text: str, file: Path | None = None) -> Spe
     else:
         values = _from_file(body, file, n)
     _check_unit(unit, text)
-    return replace(SpectralAxis(values, unit, medium=medium))
+    return SpectralAxis(values, unit, medium=medium)
 
 
 def chained(before: str, text: str) -> str:

@@ -184,6 +184,9 @@ class Cubes:
 
     def forget(self, layer: Layer) -> None:
         """A layer was removed."""
+        if self._wanted is not None and self._wanted[0] is layer:
+            self._fetching.cancel()
+            self._wanted = None
         control = self._looks.pop(layer, None)
         if control is not None:
             control.cancel()
@@ -241,7 +244,7 @@ class Cubes:
 
         def written(made: Path) -> None:
             self.working.emit(None)
-            show_info(f"{made} written; it is opened in place of {cube.source.name}")
+            show_info(f"{made} written; it is opened beside {cube.source.name}")
             self.open(made)
 
         self._work(f"Copying {cube.source.name}", lambda: copied(cube, path), written)
