@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cubeseg.cube import Cube
 from cubeseg.io.cubefile import band_cost
+from cubeseg.io.lazy import full_key
 
 __all__ = ["SlowBands", "is_slow"]
 
@@ -52,8 +53,7 @@ class SlowBands:
         self._read: OrderedDict[int, NDArray[Any]] = OrderedDict()
 
     def __getitem__(self, key: Any) -> Any:
-        keys = key if isinstance(key, tuple) else (key,)
-        keys = tuple(k for k in keys if k is not Ellipsis) if Ellipsis in keys[1:] else keys
+        keys = full_key(key)
         whole = all(isinstance(k, slice) and k == slice(None) for k in keys[1:])
         if not whole:
             return self._cube.data[key]

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from cubeseg.cube import LazyArray
+from cubeseg.io.lazy import Lazy
 
 __all__ = ["Derived"]
 
 Array = np.ndarray[Any, Any]
 
 
-class Derived:
+class Derived(Lazy):
     """An array of the shape of another, each part computed when it is asked for.
 
     Parameters
@@ -33,19 +34,8 @@ class Derived:
         self.ndim = len(self.shape)
         self.chunks: Any = getattr(source, "chunks", None)
 
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return int(np.prod(self.shape, dtype=np.int64))
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def __getitem__(self, key: Any) -> Any:
         part = np.asarray(self._source[key])
         # damaged values become infinite or NaN, as they would in any other cube
         with np.errstate(all="ignore"):
             return self._compute(part, key).astype(self.dtype, copy=False)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.asarray(self[:, :, :], dtype=dtype)

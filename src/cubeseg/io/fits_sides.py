@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeseg.cube import LazyArray
+from cubeseg.io.lazy import Lazy
 
 __all__ = ["Flagged", "Role", "bad_bits", "role_of", "white_light"]
 
@@ -88,7 +89,7 @@ def white_light(hdus: Any, shape: tuple[int, ...]) -> dict[str, str]:
     return {}
 
 
-class Flagged:
+class Flagged(Lazy):
     """Data whose flagged values read as NaN.
 
     Parameters
@@ -111,14 +112,6 @@ class Flagged:
         if chunks:
             self.chunks = chunks
 
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return int(np.prod(self.shape, dtype=np.int64))
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def __getitem__(self, key: Any) -> Any:
         values = np.asarray(self._data[key], dtype=np.float32)
         return np.where(self.bad(key), np.float32(np.nan), values)
@@ -132,6 +125,3 @@ class Flagged:
             # NaN differs from 0, so it is bad
             return np.asarray(flags != 0)
         return np.asarray((flags.astype(np.int64) & self._bits) != 0)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[:, :, :], dtype=dtype)

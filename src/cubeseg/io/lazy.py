@@ -9,13 +9,42 @@ import numpy as np
 
 from cubeseg.errors import DataError
 
-__all__ = ["AxisView"]
+__all__ = ["AxisView", "Lazy", "full_key"]
 
 # sections of FITS files share one file position: the viewer's thread and the training's must take turns
 _TURN = RLock()
 
 
-class AxisView:
+def full_key(key: Any) -> tuple[Any, Any, Any]:
+    """What selects from (bands, y, x), one part for each axis, however it was abbreviated."""
+    keys = key if isinstance(key, tuple) else (key,)
+    at = next((n for n, part in enumerate(keys) if part is Ellipsis), len(keys))
+    rest = keys[at + 1 :]
+    bands, rows, columns = keys[:at] + (slice(None),) * (3 - at - len(rest)) + rest
+    return bands, rows, columns
+
+
+class Lazy:
+    """What all arrays (bands, y, x) have in common that are read when they are asked."""
+
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> Any:
+        raise NotImplementedError
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.asarray(self[:, :, :], dtype=dtype)
+
+
+class AxisView(Lazy):
     """A view of a stored array with its axes in the order (bands, y, x).
 
     Parameters
@@ -56,20 +85,8 @@ class AxisView:
         chunks = getattr(source, "chunks", None)
         self.chunks: tuple[int, ...] | None = tuple(int(chunks[n]) for n in order) if chunks else None
 
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return int(np.prod(self.shape, dtype=np.int64))
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def __getitem__(self, key: Any) -> Any:
-        keys = key if isinstance(key, tuple) else (key,)
-        if Ellipsis in keys:
-            at = keys.index(Ellipsis)
-            keys = keys[:at] + (slice(None),) * (3 - len(keys) + 1) + keys[at + 1 :]
-        keys = keys + (slice(None),) * (3 - len(keys))
+        keys = full_key(key)
         stored: list[Any] = [0] * len(self._stored)
         turned = []
         for axis, wanted in zip(self._order, keys, strict=True):
@@ -94,9 +111,6 @@ class AxisView:
             # what h5py, zlib or astropy throw at a damaged part, long after the file was opened
             reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
             raise DataError(f"{self._name}: a part of it cannot be read, it is damaged ({reason})") from error
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        return np.asarray(self[:, :, :], dtype=dtype)
 
     @staticmethod
     def _forwards(wanted: slice, length: int) -> tuple[slice, bool]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeseg.errors import DataError
+from cubeseg.io.lazy import Lazy, full_key
 
 __all__ = ["PlacedSpectra"]
 
@@ -19,7 +20,7 @@ _GAP = 32
 _BYTES = 32 << 20
 
 
-class PlacedSpectra:
+class PlacedSpectra(Lazy):
     """Spectra (n, bands) of a file as (bands, y, x); several in one pixel are added up, none gives 0.
 
     Parameters
@@ -57,27 +58,12 @@ class PlacedSpectra:
         """How many spectra lie in each pixel, shape (y, x)."""
         return np.diff(self._first).reshape(self._image)
 
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return int(np.prod(self.shape, dtype=np.int64))
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def __getitem__(self, key: Any) -> Any:
-        keys = key if isinstance(key, tuple) else (key,)
-        if Ellipsis in keys:
-            at = keys.index(Ellipsis)
-            keys = keys[:at] + (slice(None),) * (3 - len(keys) + 1) + keys[at + 1 :]
-        bands, rows, columns = keys + (slice(None),) * (3 - len(keys))
+        bands, rows, columns = full_key(key)
         pixels = np.arange(len(self._first) - 1).reshape(self._image)[rows, columns]
         chosen = np.arange(self.shape[0])[bands]
         values = self._sums(np.ravel(pixels), np.ravel(chosen))
         return values.T.reshape(np.shape(chosen) + np.shape(pixels))
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.asarray(self[:, :, :], dtype=dtype)
 
     def sum_of(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum over the spectra of each pixel of something that each spectrum has one of, shape (y, x)."""
