@@ -14,7 +14,7 @@ from cubeseg.cube import Cube, LazyArray, Noise, Source, Spatial
 from cubeseg.errors import DataError
 from cubeseg.io.derived import Derived
 from cubeseg.io.flat import length_unit
-from cubeseg.io.hdf5 import SIGNATURE, check_filters, open_hdf5, text
+from cubeseg.io.hdf5 import SIGNATURE, check_filters, cube_of, open_hdf5, text
 from cubeseg.io.hdf5_links import check_own, is_own, member
 from cubeseg.io.layout import check_claim
 from cubeseg.io.placed import PlacedSpectra
@@ -71,13 +71,7 @@ def read_crono(path: Path, options: ReadOptions) -> Cube:
 
     The layout is that of CRONO 1.2 (file version 1.6), as the package cronomaxrf (0.0.12) reads it.
     """
-    file = open_hdf5(path)
-    try:
-        return _cube(path, file, options)
-    except BaseException:
-        # an open handle would keep others from writing the file
-        file.close()
-        raise
+    return cube_of(path, lambda file: _cube(path, file, options))
 
 
 def _cube(path: Path, file: Any, options: ReadOptions) -> Cube:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from cubeseg.io.lazy import AxisView
 from cubeseg.io.nexus import signals
 from cubeseg.io.registry import ReadOptions, reader
 
-__all__ = ["check_filters", "lazy_dataset", "open_hdf5", "text"]
+__all__ = ["check_filters", "cube_of", "lazy_dataset", "open_hdf5", "text"]
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -32,13 +32,7 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 )
 def read_hdf5(path: Path, options: ReadOptions) -> Cube:
     """The cube of an HDF5 file; nothing is read but its surroundings."""
-    file = open_hdf5(path)
-    try:
-        return _cube(path, file, options)
-    except BaseException:
-        # an open handle would keep others from writing the file
-        file.close()
-        raise
+    return cube_of(path, lambda file: _cube(path, file, options))
 
 
 def _cube(path: Path, file: Any, options: ReadOptions) -> Cube:
@@ -80,6 +74,17 @@ def _cube(path: Path, file: Any, options: ReadOptions) -> Cube:
         unit=text(attributes.get("data_unit", dataset.attrs.get("units", ""))),
         metadata={name: _plain(value) for name, value in attributes.items()} | notes,
     )
+
+
+def cube_of(path: Path, make: Callable[[Any], Cube]) -> Cube:
+    """What `make` makes of the open file; it stays open for the cube, and is closed where there is none."""
+    file = open_hdf5(path)
+    try:
+        return make(file)
+    except BaseException:
+        # an open handle would keep others from writing the file
+        file.close()
+        raise
 
 
 def open_hdf5(path: Path) -> Any:

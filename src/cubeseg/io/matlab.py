@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cubeseg.cube import Cube, LazyArray, Source
 from cubeseg.errors import DataError
-from cubeseg.io.hdf5 import SIGNATURE, lazy_dataset, open_hdf5, text
+from cubeseg.io.hdf5 import SIGNATURE, cube_of, lazy_dataset, text
 from cubeseg.io.layout import bad_bands, choose, make_axis, spatial_order
 from cubeseg.io.lazy import AxisView
 from cubeseg.io.mat5 import Mat5, Stored, is_mat5
@@ -33,12 +33,7 @@ def _is_v73(path: Path, head: bytes) -> bool:
 @reader("MATLAB 7.3", (".mat",), _is_v73, SETTINGS)
 def read_v73(path: Path, options: ReadOptions) -> Cube:
     """An HDF5 file whose arrays lie in MATLAB's order: NumPy sees their axes reversed."""
-    file = open_hdf5(path)
-    try:
-        return _cube(_v73(path, file), "MATLAB 7.3", options)
-    except BaseException:
-        file.close()
-        raise
+    return cube_of(path, lambda file: _cube(_v73(path, file), "MATLAB 7.3", options))
 
 
 @reader("MATLAB", (".mat",), lambda path, head: is_mat5(head) or head.startswith(b"MATLAB 5.0"), SETTINGS)
