@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from cubeseg.axis import SpectralAxis, normalise_unit
 from cubeseg.conversion import converted
 from cubeseg.errors import ConfigError, DataError
+from cubeseg.xray import transitions
 
 __all__ = ["chained", "inside", "line_energy", "recalibrated"]
 
@@ -104,23 +105,19 @@ def line_energy(text: str) -> float:
     ConfigError
         If there is no such element or line.
     """
-    import xraydb
-
     found = re.fullmatch(r"([A-Z][a-z]?)(?:[-_ ]?([KLM][a-z]?\d?))?", text.strip())
     if not found:
         raise ConfigError(f"axis: '{text}' is no element or line; write Fe, Fe-Ka1 or Pb-La1")
-    element, line = found[1], found[2] or "Ka"
+    line = found[2] or "Ka"
     try:
-        lines = xraydb.xray_lines(element)
-    except ValueError as error:
-        raise ConfigError(f"axis: there is no element '{element}'") from error
-    fitting = {name: entry for name, entry in lines.items() if name == line or name.startswith(line)}
+        lines = transitions(found[1])
+    except ConfigError as error:
+        raise ConfigError(f"axis: {error}") from error
+    fitting = [t for t in lines if t.siegbahn.startswith(line)]
     if not fitting:
-        raise ConfigError(f"axis: {element} has no line {line}; it has {', '.join(lines)}")
+        raise ConfigError(f"axis: {found[1]} has no line {line}; it has {', '.join(t.siegbahn for t in lines)}")
     # unresolved lines appear at their mean, weighted by intensity
-    weights = np.array([entry.intensity for entry in fitting.values()])
-    energies = np.array([entry.energy for entry in fitting.values()])
-    return float((weights * energies).sum() / weights.sum() / 1000)
+    return sum(t.energy * t.strength for t in fitting) / sum(t.strength for t in fitting)
 
 
 def _parts(text: str) -> tuple[str, str, Medium]:
