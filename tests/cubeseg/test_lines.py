@@ -79,7 +79,6 @@ def test_escape_and_sum_peaks():
     assert found["Fe Kα escape"].position == pytest.approx(6.40 - 1.74, abs=0.01)
     assert found["Fe Kα escape"].kind == "escape"
     assert found["2 × Fe Kα"].position == pytest.approx(12.80, abs=0.01)
-
     assert any("Ca Kα" in name and "Fe Kα" in name for name in found)
     # half a percent and less for silicon at iron, falling with energy; nothing below the edge; far more in germanium
     assert 0.002 < escape_fraction(6.4) < 0.008
