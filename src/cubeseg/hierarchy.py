@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cubeseg.errors import ConfigError
 from cubeseg.segmentation import Merge, Segmentation
 
-__all__ = ["coarser", "merge_tree"]
+__all__ = ["coarser", "merge_tree", "mergeable"]
 
 
 def merge_tree(centroids: NDArray[np.float32]) -> list[Merge]:
@@ -43,6 +43,12 @@ def merge_tree(centroids: NDArray[np.float32]) -> list[Merge]:
     return merges
 
 
+def mergeable(result: Segmentation) -> list[Merge]:
+    """The steps of the merge tree whose two classes are there and not locked."""
+    free = {c.id for c in result.classes if not c.locked}
+    return [m for m in result.tree if {m.kept, m.gone} <= free]
+
+
 def coarser(result: Segmentation, n: int) -> Segmentation:
     """The same result with its classes merged along the tree until `n` are left.
 
@@ -62,7 +68,7 @@ def coarser(result: Segmentation, n: int) -> Segmentation:
     """
     there = {c.id for c in result.classes}
     surplus = len(there) - n
-    possible = [m for m in result.tree if {m.kept, m.gone} <= there]
+    possible = mergeable(result)
     if n < 1 or surplus < 0 or surplus > len(possible):
         raise ConfigError(f"clusters: {n} cannot be had by merging {len(there)} classes")
     target = np.arange(max(there, default=0) + 1)

@@ -17,7 +17,7 @@ from cubeseg.spatial import coherent
 from cubeseg.statistics import ClassSpectra
 from cubeseg.steps import passing
 
-__all__ = ["accumulate", "moved", "recohered"]
+__all__ = ["accumulate", "gained", "moved", "recohered"]
 
 Int32 = NDArray[np.int32]
 
@@ -25,7 +25,8 @@ Int32 = NDArray[np.int32]
 def recohered(result: Segmentation, cube: Cube | None, strength: float) -> Generator[float, None, Segmentation]:
     """Label again with another strength of the spatial coherence.
 
-    Painted pixels hold. Class spectra follow from the pixels that change, which are read from the cube.
+    Painted pixels and locked classes hold. Class spectra follow from the pixels that change, which are read from the
+    cube.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ def recohered(result: Segmentation, cube: Cube | None, strength: float) -> Gener
     steps = coherent(result.evidence, usable, strength, result.latent)
     clusters, confidence = yield from passing(steps, lambda part: 0.5 * part)
     labels = np.where(usable, result.lineage[clusters], 0).astype(np.int32)
-    held = ~usable if result.painted is None else ~usable | result.painted
+    held = ~usable | result.held
     labels[held] = result.labels[held]
     made = result.copy()
     made.coherence = strength
@@ -117,6 +118,40 @@ def moved(
                     done += few
                 yield min(done / len(rows), 1.0)
     yield 1.0
+
+
+def gained(
+    cube: Cube, pixels: tuple[NDArray[np.intp], NDArray[np.intp]], old: Int32, new: Int32
+) -> Generator[float, None, ClassSpectra]:
+    """What the sums of the classes gain (negative where they lose) by pixels that change their label.
+
+    Parameters
+    ----------
+    cube : Cube
+    pixels : (rows, columns)
+        Arrays of shape (n,).
+    old, new : arrays of int32, shape (n,)
+
+    Yields
+    ------
+    float
+        Part of the work that is done.
+
+    Returns
+    -------
+    ClassSpectra
+        Its numbers of pixels are gains too.
+    """
+    rows, columns = pixels
+    change = ClassSpectra(cube.n_bands, int(max(old.max(initial=0), new.max(initial=0))) + 1)
+    few = max(256, (8 << 20) // (4 * cube.n_bands))
+    for start in range(0, len(rows), few):
+        part = slice(start, start + few)
+        found = _sums(cube, (rows[part], columns[part], old[part], new[part]))
+        accumulate(change, found.gone, -1)
+        accumulate(change, found.come)
+        yield min((start + few) / len(rows), 1.0)
+    return change
 
 
 def accumulate(spectra: ClassSpectra, part: ClassSpectra, sign: int = 1) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ class ClassInfo:
     colour: str
     locked: bool = False
     note: str = ""
+    visible: bool = True
 
 
 @dataclass(frozen=True)
@@ -181,21 +182,11 @@ class Segmentation:
         """Number of pixels of a class."""
         return int(self.spectra.n[class_id]) if class_id < len(self.spectra.n) else 0
 
-    def rename(self, class_id: int, name: str) -> None:
-        """Give a class a name; an empty one is refused."""
-        name = " ".join(name.split())
-        if not name:
-            raise ConfigError("a class needs a name")
-        self._replace(class_id, name=name)
-        self.log.append({"operation": "rename", "class": class_id, "name": name})
-
-    def recolour(self, class_id: int, colour: str) -> None:
-        """Give a class a colour, ``"#rrggbb"``."""
-        digits = colour.removeprefix("#")
-        if len(digits) != 6 or any(c not in "0123456789abcdefABCDEF" for c in digits):
-            raise ConfigError(f"'{colour}' is no colour; write it as #rrggbb")
-        self._replace(class_id, colour=f"#{digits.lower()}")
-        self.log.append({"operation": "recolour", "class": class_id, "colour": f"#{digits.lower()}"})
+    @property
+    def held(self) -> NDArray[np.bool_]:
+        """Pixels (y, x) that keep their label whatever is computed: painted ones and those of locked classes."""
+        locked = np.isin(self.labels, [c.id for c in self.classes if c.locked])
+        return locked if self.painted is None else locked | self.painted
 
     def changes(self, labels: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Rows and columns where another label image (y, x) differs from this result."""
@@ -203,48 +194,6 @@ class Segmentation:
             raise DataError(f"the labels are {labels.shape}, the segmentation is {self.labels.shape}")
         rows, columns = np.nonzero(labels != self.labels)
         return rows, columns
-
-    def correct(
-        self,
-        rows: NDArray[np.intp],
-        columns: NDArray[np.intp],
-        labels: NDArray[Any],
-        spectra: Float32 | None,
-    ) -> None:
-        """Take over corrected pixels; class spectra follow from those pixels alone.
-
-        Parameters
-        ----------
-        rows, columns, labels : arrays, shape (n,)
-            Where, and the new label of each (0 = unassigned); a label without a class starts one.
-        spectra : array of float32, shape (n, bands), or None
-            What the cube holds there; None where the cube is not at hand, then only pixel counts follow.
-        """
-        new = np.asarray(labels, dtype=np.int32)
-        if new.size and int(new.min()) < 0:
-            raise DataError("labels cannot be negative")
-        old = self.labels[rows, columns]
-        for class_id in np.setdiff1d(new, [0, *(c.id for c in self.classes)]):
-            self.add_class(int(class_id))
-        if spectra is None:
-            self.spectra.grow(int(max(new.max(initial=0), old.max(initial=0))) + 1)
-            np.subtract.at(self.spectra.n, old, 1)
-            np.add.at(self.spectra.n, new, 1)
-        else:
-            self.spectra.move(spectra, old, new)
-        self.labels[rows, columns] = new
-        self.confidence[rows, columns] = 1.0
-        if self.painted is None:
-            self.painted = np.zeros(self.labels.shape, bool)
-        self.painted[rows, columns] = True
-        self.log.append({"operation": "paint", "pixels": int(new.size), "labels": np.unique(new).tolist()})
-
-    def add_class(self, class_id: int, name: str = "", colour: str = "") -> ClassInfo:
-        """Start a class with a free id."""
-        made = ClassInfo(class_id, name or f"class {class_id}", colour or class_colour(class_id))
-        self.classes = sorted([*self.classes, made], key=lambda c: c.id)
-        self.spectra.grow(class_id + 1)
-        return made
 
     def copy(self) -> Segmentation:
         """A copy that later corrections do not touch (the model and the maps of the latent space are shared)."""
@@ -259,16 +208,19 @@ class Segmentation:
         )
 
     def table(self) -> list[dict[str, Any]]:
-        """One row per class: id, name, colour, pixels, share, confidence."""
+        """One row per class: all that :class:`ClassInfo` holds, and pixels, share, area, confidence.
+
+        The area is in squares of the unit of :attr:`spatial`.
+        """
         assigned = max(1, int(self.spectra.n[1:].sum()))
         total = np.bincount(self.labels.ravel(), self.confidence.ravel(), minlength=len(self.spectra.n))
+        pixel = self.spatial.pixel_size[0] * self.spatial.pixel_size[1]
         return [
-            {
-                "id": c.id,
-                "name": c.name,
-                "colour": c.colour,
+            asdict(c)
+            | {
                 "pixels": self.pixels(c.id),
                 "share": self.pixels(c.id) / assigned,
+                "area": self.pixels(c.id) * pixel,
                 "confidence": float(total[c.id] / max(1, self.pixels(c.id))),
             }
             for c in self.classes
@@ -294,10 +246,6 @@ class Segmentation:
         from cubeseg.bundle import save
 
         save(self, path)
-
-    def _replace(self, class_id: int, **changes: Any) -> None:
-        self.info(class_id)
-        self.classes = [replace(c, **changes) if c.id == class_id else c for c in self.classes]
 
 
 def classes_from(ids: Sequence[int], names: Mapping[int, str] | None = None) -> list[ClassInfo]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,10 +15,11 @@ from cubeseg.axis import SpectralAxis
 from cubeseg.cube import Cube, Spatial
 from cubeseg.overview import Overview
 from cubeseg.probe import Probe, probe
-from cubeseg.segmentation import Segmentation
+from cubeseg.segmentation import Segmentation, class_colour
 from napari_cubeseg.bands import SlowBands, is_slow
 
 __all__ = [
+    "corrections_layer",
     "cube_behind",
     "cube_layer",
     "cube_layers",
@@ -34,7 +36,7 @@ __all__ = [
 ]
 
 KEY = "cubeseg"
-Role = Literal["cube", "sum", "labels", "preview", "truth", "confidence", "error"]
+Role = Literal["cube", "sum", "labels", "preview", "truth", "corrections", "confidence", "error"]
 
 _PINT = {"Angstrom": "angstrom", "": "pixel", "pixel": "pixel", "deg": "degree"}
 
@@ -147,6 +149,14 @@ def segmentation_layer(
     return np.ascontiguousarray(labels, dtype=np.int32), keywords, "labels"
 
 
+def corrections_layer(result: Segmentation, name: str) -> tuple[Any, dict[str, Any], str]:
+    """Layer data tuple of the painted pixels alone, in the colours of their classes."""
+    painted = np.zeros(result.labels.shape, bool) if result.painted is None else result.painted
+    data = np.where(painted, result.labels, 0)
+    made, keywords, kind = segmentation_layer(data, result.spatial, name, kind="corrections")
+    return made, keywords | {"colormap": _colormap(result), "opacity": 1.0}, kind
+
+
 def truth_layer(labels: Any, spatial: Spatial, names: tuple[str, ...]) -> tuple[Any, dict[str, Any], str]:
     """Layer data tuple of a sample's truth, hidden at first."""
     data, keywords, kind = segmentation_layer(labels, spatial, "truth", kind="truth")
@@ -180,18 +190,16 @@ def map_layers(result: Segmentation, name: str) -> list[tuple[Any, dict[str, Any
     return made
 
 
-def show_classes(layer: Labels, result: Segmentation) -> None:
-    """Project names, colours and pixel counts onto a labels layer."""
+def show_classes(layer: Labels, result: Segmentation, new: Sequence[int] = ()) -> None:
+    """Project names, colours and pixel counts onto a labels layer; `new` classes are there only for a preview."""
     layer.features = _features(result)
-    wanted = _colormap(result)
+    wanted = _colormap(result, new)
     if not isinstance(layer.colormap, DirectLabelColormap) or not _same_colours(layer.colormap, wanted):
         layer.colormap = wanted
 
 
 def preview_colours(layer: Labels, n: int) -> None:
     """Colours of a preview with up to n classes: those that the finished classes will have."""
-    from cubeseg.segmentation import class_colour
-
     layer.colormap = DirectLabelColormap(
         color_dict={None: "gray", 0: "transparent"} | {k: class_colour(k) for k in range(1, n + 1)}
     )
@@ -241,10 +249,11 @@ def _contrast(found: Probe) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1.0)
 
 
-def _colormap(result: Segmentation) -> DirectLabelColormap:
+def _colormap(result: Segmentation, new: Sequence[int] = ()) -> DirectLabelColormap:
     # label values without a class (napari's "new label") must be seen, so the default is not transparent
     colours: dict[int | None, str] = {None: "gray", 0: "transparent"}
-    return DirectLabelColormap(color_dict=colours | {c.id: c.colour for c in result.classes})
+    shown = {c.id: c.colour if c.visible else "transparent" for c in result.classes}
+    return DirectLabelColormap(color_dict=colours | shown | {i: class_colour(i) for i in new})
 
 
 def _same_colours(one: DirectLabelColormap, other: DirectLabelColormap) -> bool:

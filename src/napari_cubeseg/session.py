@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,11 +21,12 @@ from cubeseg.segmentation import Segmentation
 from napari_cubeseg import layers as our
 from napari_cubeseg.adjust import Adjustments
 from napari_cubeseg.clicks import ClickWatcher
-from napari_cubeseg.corrections import Corrections
 from napari_cubeseg.cubes import Cubes
+from napari_cubeseg.exports import Exports
 from napari_cubeseg.inspection import Inspection, Pixel
-from napari_cubeseg.jobs import Control, Runner, ignore, one, run_now
+from napari_cubeseg.jobs import Runner, run_now
 from napari_cubeseg.run import Run
+from napari_cubeseg.workbench import Workbench
 
 __all__ = ["Session", "session_of"]
 
@@ -62,8 +62,8 @@ class Session:
     """The band that the slider shows."""
     adjusting = Signal(object)
     """How much of making other labels is done, 0 to 1; None when nothing is under way."""
-    exported = Signal(object)
-    """Files were written (list of Path); an empty list where writing failed."""
+    deleted_changed = Signal()
+    """A segmentation was deleted with its layer, or brought back."""
 
     def __init__(self, viewer: ViewerModel, runner: Runner = run_now) -> None:
         self._viewer = weakref.ref(viewer)
@@ -75,8 +75,9 @@ class Session:
         self.pixel: Pixel | None = None
         self._run: Run | None = None
         self._inspection = Inspection()
-        self._corrections: Corrections | None = None
-        self.adjustments: Adjustments | None = None
+        self.exports = Exports(self)
+        self.deleted: list[Labels] = []
+        self._desks: dict[Labels, tuple[Workbench, Adjustments]] = {}
         self._clicks = ClickWatcher(viewer, self._clicked)
         viewer.layers.events.inserted.connect(self._inserted)
         viewer.layers.events.removed.connect(self._removed)
@@ -103,6 +104,16 @@ class Session:
     def result(self) -> Segmentation | None:
         """The active segmentation."""
         return our.result_of(self.labels_layer)
+
+    @property
+    def workbench(self) -> Workbench | None:
+        """Work by hand on the active segmentation."""
+        return None if self.labels_layer is None else self._desk(self.labels_layer)[0]
+
+    @property
+    def adjustments(self) -> Adjustments | None:
+        """Other labels for the active segmentation."""
+        return None if self.labels_layer is None else self._desk(self.labels_layer)[1]
 
     @property
     def running(self) -> bool:
@@ -230,41 +241,29 @@ class Session:
         axis = self.viewer.dims.ndim - 3
         self.viewer.dims.set_point(axis, layer.translate[0] + band * layer.scale[0])
 
-    def rename(self, class_id: int, name: str) -> None:
-        """Give a class another name."""
-        self._change(lambda result: result.rename(class_id, name))
-
-    def recolour(self, class_id: int, colour: str) -> None:
-        """Give a class another colour."""
-        self._change(lambda result: result.recolour(class_id, colour))
-
-    def export(self, folder: str | Path, formats: Sequence[str]) -> None:
-        """Write the active segmentation in the given formats, in the background."""
-        from cubeseg.export import export
-
-        result = self.result
-        if result is None:
-            show_error("There is nothing to export yet: run a segmentation first")
-            self.exported.emit([])
+    def show_corrections(self, on: bool) -> None:
+        """Show what was painted on the active segmentation as a layer of its own, or take it away."""
+        there = [item for item in self.viewer.layers if our.role(item) == "corrections"]
+        labels, result = self.labels_layer, self.result
+        if not on or labels is None or result is None:
+            for layer in there:
+                self.viewer.layers.remove(layer)
             return
+        data, keywords, kind = our.corrections_layer(result, f"{labels.name} corrections")
+        if there:
+            there[0].data, there[0].colormap = data, keywords["colormap"]
+            return
+        active = self.viewer.layers.selection.active
+        self.add((data, keywords, kind))
+        self.viewer.layers.selection.active = active
 
-        def written(paths: list[Path]) -> None:
-            show_info(f"{len(paths)} files written to {Path(folder)}")
-            self.exported.emit(paths)
-
-        def failed(error: CubeSegError) -> None:
-            show_error(str(error))
-            self.exported.emit([])
-
-        snapshot = result.copy()
-        self.runner(
-            lambda: one(lambda: export(snapshot, folder, formats)),
-            Control(),
-            ignore,
-            written,
-            failed,
-            ignore,
-        )
+    def bring_back(self) -> None:
+        """Add the labels layer that was deleted last again, with its segmentation."""
+        if self.deleted:
+            layer = self.deleted.pop()
+            self.viewer.add_layer(layer)
+            self.viewer.layers.selection.active = layer
+            self.deleted_changed.emit()
 
     def recalibrated(self) -> None:
         """Tell of another spectral axis."""
@@ -309,7 +308,15 @@ class Session:
             self._use_labels(layer)
 
     def _removed(self, event: Any) -> None:
-        self.cubes.forget(event.value)
+        layer = event.value
+        self.cubes.forget(layer)
+        if layer in self._desks:
+            workbench, adjustments = self._desks.pop(layer)
+            adjustments.stop()
+            workbench.stop()
+            self.deleted = [*self.deleted[-1:], layer]
+            self.deleted_changed.emit()
+            show_info(f"The segmentation '{layer.name}' was removed; the Classes panel can bring it back")
         if event.value is self.labels_layer:
             self._use_labels(None)
         if event.value is self.cube_layer:
@@ -340,57 +347,50 @@ class Session:
     def _use_labels(self, layer: Labels | None) -> None:
         if layer is self.labels_layer:
             return
-        if self._corrections is not None:
-            self._corrections.stop()
         if self.adjustments is not None:
             self.adjustments.stop()
-        self.labels_layer, self._corrections, self.adjustments = layer, None, None
-        result = self.result
-        if layer is not None and result is not None:
-            cube = our.cube_behind(result, self.viewer)
-            self._corrections = Corrections(layer, result, cube, self.runner, self._corrected)
-            self.adjustments = Adjustments(layer, cube, self.runner, self._adjusted, self.adjusting.emit)
+        self.labels_layer = layer
+        if layer is not None:
+            self._desk(layer)
         self.selected = ()
         self.result_changed.emit()
         self.classes_changed.emit()
         self.selection_changed.emit()
 
-    def _adjusted(self, result: Segmentation) -> None:
-        """Let the active layer hold another segmentation of the same cube."""
-        layer = self.labels_layer
-        if layer is None:
-            return
-        if self._corrections is not None:
-            self._corrections.stop()
-        layer.metadata[our.KEY]["result"] = result
-        layer.data = result.labels.copy()
-        # the strokes before belong to other labels; switching editable off and on forgets them
-        layer.editable = False
-        layer.editable = True
-        our.show_classes(layer, result)
-        self._corrections = Corrections(
-            layer, result, our.cube_behind(result, self.viewer), self.runner, self._corrected
-        )
-        self.selected = ()
-        self.classes_changed.emit()
-        self.selection_changed.emit()
+    def _desk(self, layer: Labels) -> tuple[Workbench, Adjustments]:
+        """What works on a labels layer; its history stays when another layer becomes the active one."""
+        if layer not in self._desks:
 
-    def _corrected(self) -> None:
-        """The user's painting has been taken over into the active segmentation."""
-        if self.labels_layer is not None and self.result is not None:
-            our.show_classes(self.labels_layer, self.result)
-        self.classes_changed.emit()
+            def cube() -> Cube | None:
+                result = our.result_of(layer)
+                return None if result is None else our.cube_behind(result, self.viewer)
 
-    def _change(self, change: Callable[[Segmentation], None]) -> None:
-        result = self.result
-        if result is None or self.labels_layer is None:
+            def told(signal: Callable[[Labels], None]) -> Callable[[], None]:
+                return lambda: signal(layer)
+
+            workbench = Workbench(layer, cube, lambda: self.runner)
+            workbench.changed.connect(told(self._reworked))
+            workbench.replaced.connect(told(self._replaced))
+            self._desks[layer] = workbench, Adjustments(workbench, cube, lambda: self.runner, self.adjusting.emit)
+        return self._desks[layer]
+
+    def _reworked(self, layer: Labels) -> None:
+        if layer is not self.labels_layer:
             return
-        try:
-            change(result)
-        except CubeSegError as error:
-            show_error(str(error))
-        our.show_classes(self.labels_layer, result)
         self.classes_changed.emit()
+        if any(our.role(item) == "corrections" for item in self.viewer.layers):
+            self.show_corrections(True)
+
+    def _replaced(self, layer: Labels) -> None:
+        """Another segmentation is in the layer; it may be from before the cube was calibrated."""
+        result = our.result_of(layer)
+        cube = None if result is None else our.cube_behind(result, self.viewer)
+        if result is not None and cube is not None and our.made_from(result, cube):
+            result.axis, result.source = cube.axis, cube.source
+        if layer is self.labels_layer and result is not None:
+            there = [i for i in self.selected if any(c.id == i for c in result.classes)]
+            self.result_changed.emit()
+            self.select(there)
 
     def _show_value(self) -> None:
         """Write the true value of the band into the picture: napari's slider knows only even steps."""

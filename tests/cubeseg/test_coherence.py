@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from cubeseg import FitConfig, load, segment
+from cubeseg import FitConfig, editing, load, segment
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.hierarchy import coarser, merge_tree
 from cubeseg.relabel import recohered
@@ -119,7 +119,8 @@ def test_other_coherence_from_the_same_run(result):
 
 def test_painted_pixels_hold(result):
     painted = result.copy()
-    painted.correct(np.array([3, 4]), np.array([7, 7]), np.array([9, 9]), None)
+    where = np.ravel_multi_index(([3, 4], [7, 7]), result.labels.shape)
+    editing.paint(painted, where, np.array([9, 9])).do()
     made = finish(recohered(painted, None, 0.4))
     assert (made.labels[[3, 4], [7, 7]] == 9).all()
     assert result.painted is None

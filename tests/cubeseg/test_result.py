@@ -9,12 +9,10 @@ import h5py
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 import cubeseg
-from cubeseg import FitConfig, segment
+from cubeseg import FitConfig, editing, segment
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.export import export
 from cubeseg.labelfiles import read_labels
@@ -33,72 +31,6 @@ def result(cube):
     return segment(cube, FitConfig(method="pca", clusters=(4, 4)))
 
 
-def check_spectra(result, cube):
-    """Running sums must equal those made anew."""
-    for info in result.classes:
-        mine = cube.data[:, result.labels == info.id].astype(float)
-        assert result.pixels(info.id) == mine.shape[1]
-        if mine.shape[1]:
-            np.testing.assert_allclose(result.spectra.mean(info.id), mine.mean(axis=1), atol=1e-9)
-            np.testing.assert_allclose(result.spectra.std(info.id), mine.std(axis=1), atol=1e-6)
-
-
-def test_a_correction_moves_exactly_the_painted_pixels(result, cube):
-    labels = result.labels.copy()
-    labels[3:9, 2:20] = 2
-    labels[0, 0] = 0
-    rows, columns = result.changes(labels)
-    result.correct(rows, columns, labels[rows, columns], result.spectra_at(cube, rows, columns))
-    assert (result.labels == labels).all()
-    check_spectra(result, cube)
-    assert result.log[-1]["pixels"] == len(rows)
-    assert (result.confidence[rows, columns] == 1).all()
-
-
-def test_painting_a_new_label_starts_a_class(result, cube):
-    rows, columns = np.array([1, 2]), np.array([1, 2])
-    result.correct(rows, columns, np.array([9, 9]), result.spectra_at(cube, rows, columns))
-    assert result.info(9).name == "class 9"
-    assert result.pixels(9) == 2
-    check_spectra(result, cube)
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 23), st.integers(0, 29), st.integers(0, 6)), min_size=1, max_size=60))
-def test_any_sequence_of_corrections_keeps_the_sums_right(edits):
-    cube = counts_cube()[0]
-    result = segment(cube, FitConfig(method="pca", clusters=(3, 3)))
-    for row, column, label in edits:
-        at = np.array([row]), np.array([column])
-        result.correct(*at, np.array([label]), result.spectra_at(cube, *at))
-    check_spectra(result, cube)
-
-
-def test_corrections_without_the_cube_keep_the_counts(result):
-    result.correct(np.array([0, 0]), np.array([0, 1]), np.array([3, 3]), None)
-    assert result.pixels(3) == (result.labels == 3).sum()
-
-
-def test_names_and_colours(result):
-    result.rename(1, "  lead   white ")
-    result.recolour(1, "#FF8000")
-    assert (result.info(1).name, result.info(1).colour) == ("lead white", "#ff8000")
-    with pytest.raises(ConfigError, match="needs a name"):
-        result.rename(1, "  ")
-    with pytest.raises(ConfigError, match="no colour"):
-        result.recolour(1, "red-ish")
-    with pytest.raises(ConfigError, match="no class 77"):
-        result.rename(77, "x")
-
-
-def test_a_copy_is_not_touched_by_later_corrections(result, cube):
-    copy = result.copy()
-    at = np.array([5]), np.array([5])
-    result.correct(*at, np.array([8]), result.spectra_at(cube, *at))
-    assert copy.labels[5, 5] != 8
-    check_spectra(copy, cube)
-
-
 def test_spectra_with_missing_values():
     spectra = ClassSpectra(2)
     spectra.add(np.array([[1.0, np.nan], [3.0, 4.0]], np.float32), np.array([1, 1]))
@@ -114,7 +46,7 @@ def test_spectra_with_missing_values():
 def test_save_and_load(tmp_path, method, make):
     cube, _ = make()
     result = segment(cube, FitConfig(method=method, clusters=(4, 4), epochs=2))
-    result.rename(2, "Zinnober № 2")
+    editing.rename(result, 2, "Zinnober № 2").do()
     path = tmp_path / "r.h5"
     result.save(path)
     back = cubeseg.load(path)
@@ -216,8 +148,8 @@ def test_saving_leaves_nothing_half_written(tmp_path, result):
 
 
 def test_exports(tmp_path, result):
-    result.rename(1, "lead white")
-    result.recolour(1, "#123456")
+    editing.rename(result, 1, "lead white").do()
+    editing.recolour(result, 1, "#123456").do()
     paths = export(result, tmp_path / "out", ["tiff", "png", "csv", "hdf5"], stem="p")
     assert [p.name for p in paths] == ["p-labels.tif", "p-labels.png", "p-spectra.csv", "p-result.h5"]
     with tifffile.TiffFile(paths[0]) as tiff:
@@ -245,7 +177,7 @@ def test_fits_export_keeps_the_sky_position(tmp_path):
     fits_cube(tmp_path / "sky.fits", CUBE + rng.normal(0, 1, CUBE.shape))
     cube = cubeseg.open_cube(tmp_path / "sky.fits")
     result = segment(cube, FitConfig(method="pca", clusters=(2, 2)))
-    result.rename(1, "Größe")
+    editing.rename(result, 1, "Größe").do()
     (path,) = export(result, tmp_path / "out", ["fits"])
     with fits.open(path) as written, fits.open(tmp_path / "sky.fits") as original:
         there = WCS(original["DATA"].header).celestial.pixel_to_world(5, 2)

@@ -8,6 +8,7 @@ from napari.components import ViewerModel
 from cubeseg import open_cube
 from napari_cubeseg.layers import cube_layer
 from napari_cubeseg.session import session_of
+from tests.napari_cubeseg.helpers import QUICK
 
 
 @pytest.fixture
@@ -21,3 +22,22 @@ def session(viewer, painting_file):
     made = session_of(viewer)
     made.add(cube_layer(open_cube(painting_file)))
     return made
+
+
+@pytest.fixture
+def done(session):
+    """The same, segmented."""
+    session.start(QUICK)
+    assert session.result is not None
+    return session
+
+
+@pytest.fixture
+def notified(monkeypatch):
+    """What the user was told."""
+    said = []
+    for module in ("session", "workbench", "adjust", "cubes", "exports"):
+        monkeypatch.setattr(f"napari_cubeseg.{module}.show_error", said.append)
+    for module in ("session", "workbench", "cubes", "exports"):
+        monkeypatch.setattr(f"napari_cubeseg.{module}.show_info", said.append)
+    return said

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.utils.colormaps.standardize_color import transform_color
 
-import cubeseg
 from cubeseg import FitConfig, open_cube
 from cubeseg.axis import SpectralAxis
 from cubeseg.cube import Cube
@@ -20,46 +17,11 @@ from napari_cubeseg.jobs import Cancelled, Control, controlled
 from napari_cubeseg.reader import read
 from napari_cubeseg.session import session_of
 from tests.conftest import real
-
-QUICK = FitConfig(method="pca", clusters=(6, 6))
-
-
-@pytest.fixture
-def done(session):
-    session.start(QUICK)
-    assert session.result is not None
-    return session
-
-
-@pytest.fixture
-def notified(monkeypatch):
-    """What the user was told."""
-    said = []
-    for name in ("show_error", "show_info"):
-        monkeypatch.setattr(f"napari_cubeseg.session.{name}", said.append)
-    monkeypatch.setattr("napari_cubeseg.corrections.show_error", said.append)
-    return said
-
-
-def check_spectra(session):
-    """What the plot shows must equal what the layer holds."""
-    result, data = session.result, session.cube.block(slice(None), slice(None)).data
-    assert (result.labels == session.labels_layer.data).all()
-    for info in result.classes:
-        mine = data[:, session.labels_layer.data == info.id].astype(float)
-        assert result.pixels(info.id) == mine.shape[1]
-        if mine.shape[1]:
-            np.testing.assert_allclose(result.spectra.mean(info.id), mine.mean(axis=1), atol=1e-9)
+from tests.napari_cubeseg.helpers import QUICK, check_spectra, paint
 
 
 def roles(viewer):
     return [our.role(layer) for layer in viewer.layers]
-
-
-def paint(layer, rows, columns, label):
-    """One undoable stroke."""
-    at = np.meshgrid(np.arange(*rows), np.arange(*columns), indexing="ij")
-    layer.data_setitem(tuple(a.ravel() for a in at), label)
 
 
 # layers
@@ -226,187 +188,16 @@ def test_slider_and_plot_follow_each_other(session):
     assert bands[-1] == 55
 
 
-# corrections
-
-
-def test_painting_moves_the_means(done):
-    changes = []
-    done.classes_changed.connect(lambda: changes.append(1))
-    before = done.result.pixels(2)
-    paint(done.labels_layer, (2, 9), (3, 12), 2)
-    assert done.result.pixels(2) > before
-    assert changes
-    check_spectra(done)
-    assert done.labels_layer.features.set_index("index").loc[2, "pixels"] == done.result.pixels(2)
-
-
-def test_undo_and_redo_are_followed(done):
-    original = done.labels_layer.data.copy()
-    paint(done.labels_layer, (2, 9), (3, 12), 2)
-    painted = done.labels_layer.data.copy()
-    done.labels_layer.undo()
-    assert (done.result.labels == original).all()
-    check_spectra(done)
-    done.labels_layer.redo()
-    assert (done.result.labels == painted).all()
-    check_spectra(done)
-
-
-def test_undo_does_not_reach_back_into_the_previews(session):
-    session.start(FitConfig(clusters=(4, 4), epochs=3))
-    labels = session.labels_layer.data.copy()
-    session.labels_layer.undo()
-    assert (session.labels_layer.data == labels).all()
-
-
-def test_only_changed_pixels_are_read(done, monkeypatch):
-    read_pixels = []
-    spectra = Cube.spectra
-    monkeypatch.setattr(Cube, "spectra", lambda self, r, c: (read_pixels.append(len(r)), spectra(self, r, c))[1])
-    monkeypatch.setattr(Cube, "block", lambda *_: pytest.fail("a correction must not read blocks"))
-    wrong = done.labels_layer.data[4:6, 4:9] != 3
-    paint(done.labels_layer, (4, 6), (4, 9), 3)
-    assert sum(read_pixels) == wrong.sum()
-
-
-def test_a_new_label_becomes_a_class(done):
-    paint(done.labels_layer, (0, 3), (0, 3), 20)
-    assert done.result.info(20).name == "class 20"
-    assert done.labels_layer.colormap.map(20)[3] == 1
-    check_spectra(done)
-
-
-def test_painting_goes_on_while_the_spectra_are_read(done):
-    jobs = []
-    done._corrections._runner = lambda *arguments, **_: jobs.append(arguments)
-    layer = done.labels_layer
-    paint(layer, (0, 4), (0, 4), 2)
-    paint(layer, (4, 8), (0, 4), 3)
-    assert len(jobs) == 1
-    while jobs:
-        make, _, _, on_done, *_ = jobs.pop(0)
-        steps = make()
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                on_done(stop.value)
-                break
-    check_spectra(done)
-
-
-def test_labels_of_another_shape_are_refused_and_nothing_is_lost(done, notified):
-    before = done.result.labels.copy()
-    done.labels_layer.data = np.ones((5, 5), np.int32)
-    assert "the classes stay as they were" in notified[-1]
-    assert (done.result.labels == before).all()
-
-
-def test_deleting_the_labels_layer(done):
-    done.viewer.layers.remove(done.labels_layer)
-    assert done.result is None
-    assert done.selected == ()
-
-
-# names, colours
-
-
-def test_rename_and_recolour_reach_layer_and_result(done, tmp_path):
-    done.rename(2, "azurite")
-    done.recolour(2, "#102030")
-    assert done.labels_layer.features.set_index("index").loc[2, "class"] == "azurite"
-    assert np.allclose(done.labels_layer.get_color(2)[:3], np.array([16, 32, 48]) / 255, atol=1e-3)
-    done.export(tmp_path, ["csv", "hdf5"])
-    assert "azurite" in (tmp_path / "painting-spectra.csv").read_text()
-    assert cubeseg.load(tmp_path / "painting-result.h5").info(2).colour == "#102030"
+# exports
 
 
 def test_export_failures_are_told(done, tmp_path, notified):
     (tmp_path / "file").write_text("")
     outcomes = []
-    done.exported.connect(outcomes.append)
-    done.export(tmp_path / "file" / "x", ["csv"])
+    done.exports.written.connect(outcomes.append)
+    done.exports.write(tmp_path / "file" / "x", ["csv"])
     assert "cannot be made" in notified[-1]
     assert outcomes == [[]]
-
-
-# coherence and granularity
-
-
-def test_coherence_changes_the_labels_and_keeps_what_was_painted(done):
-    paint(done.labels_layer, (0, 3), (0, 3), 9)
-    done.adjustments.cohere(0.0)
-    alone = done.result.evidence.argmax(axis=0) + 1
-    assert (done.labels_layer.data[:3, :3] == 9).all()
-    assert (done.labels_layer.data[3:] == alone[3:]).all()
-    done.adjustments.cohere(2.0)
-    assert (done.labels_layer.data[3:] != alone[3:]).any()
-    assert (done.labels_layer.data[:3, :3] == 9).all()
-    check_spectra(done)
-    paint(done.labels_layer, (5, 8), (5, 8), 1)
-    check_spectra(done)
-
-
-def test_other_labels_are_made_with_progress(done):
-    seen = []
-    done.adjusting.connect(seen.append)
-    done.adjustments.cohere(2.0)
-    assert seen[-1] is None
-    assert len(seen) > 2
-    assert all(a <= b for a, b in pairwise(seen[:-1]))
-
-
-def test_granularity_goes_down_and_comes_back(done):
-    fine, names = done.labels_layer.data.copy(), [c.name for c in done.result.classes]
-    assert done.adjustments.range == (1, 6)
-    heard = []
-    done.classes_changed.connect(lambda: heard.append(done.adjustments.range))
-    done.adjustments.coarsen(3)
-    assert len(done.result.classes) == 3
-    check_spectra(done)
-    assert heard == [(1, 6)]
-    done.adjustments.coarsen(6)
-    assert (done.labels_layer.data == fine).all()
-    assert [c.name for c in done.result.classes] == names
-    check_spectra(done)
-
-
-def test_coherence_keeps_the_granularity_and_the_way_back(done):
-    done.adjustments.coarsen(3)
-    done.adjustments.cohere(0.0)
-    assert len(done.result.classes) == 3
-    assert done.result.coherence == 0
-    check_spectra(done)
-    assert done.adjustments.range == (1, 6)
-    done.adjustments.coarsen(6)
-    assert len(done.result.classes) == 6
-    assert (done.labels_layer.data == done.result.evidence.argmax(axis=0) + 1).all()
-    check_spectra(done)
-
-
-def test_work_on_coarse_classes_is_not_lost_by_the_slider(done):
-    done.adjustments.coarsen(3)
-    kept = done.result.classes[0].id
-    done.rename(kept, "ground")
-    paint(done.labels_layer, (5, 8), (5, 8), kept)
-    assert done.adjustments.range == (1, 3)
-    done.adjustments.coarsen(2)
-    assert done.result.info(1).name in ("ground", "class 1")
-    assert (done.labels_layer.data[5:8, 5:8] == done.labels_layer.data[5, 5]).all()
-
-
-def test_painting_while_coherence_is_computed_holds(done):
-    jobs, runner = [], done.runner
-    done.adjustments._runner = lambda *arguments, **_: jobs.append(arguments)
-    done.adjustments.cohere(0.0)
-    paint(done.labels_layer, (0, 3), (0, 3), 9)
-    runner(*jobs[0])
-    assert len(jobs) == 2
-    assert (done.labels_layer.data[:3, :3] == 9).all()
-    runner(*jobs[1])
-    assert (done.labels_layer.data[:3, :3] == 9).all()
-    assert done.result.coherence == 0
-    check_spectra(done)
 
 
 # reading
@@ -414,8 +205,8 @@ def test_painting_while_coherence_is_computed_holds(done):
 
 def test_a_result_reopens_with_its_cube_and_is_live(done, tmp_path):
     paint(done.labels_layer, (0, 3), (0, 3), 9)
-    done.rename(9, "varnish")
-    done.export(tmp_path, ["hdf5"])
+    done.workbench.rename(9, "varnish")
+    done.exports.write(tmp_path, ["hdf5"])
     viewer = ViewerModel()
     session = session_of(viewer)
     for data in read(str(tmp_path / "painting-result.h5")):
@@ -428,7 +219,7 @@ def test_a_result_reopens_with_its_cube_and_is_live(done, tmp_path):
 
 
 def test_a_result_opens_without_its_cube(done, tmp_path, painting_file):
-    done.export(tmp_path, ["hdf5"])
+    done.exports.write(tmp_path, ["hdf5"])
     painting_file.unlink()
     viewer = ViewerModel()
     session = session_of(viewer)

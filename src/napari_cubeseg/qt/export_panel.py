@@ -68,7 +68,7 @@ class ExportPanel(QWidget):
         layout.addLayout(row)
         layout.addWidget(self.button)
         session.result_changed.connect(self._refresh)
-        session.exported.connect(self._written)
+        session.exports.written.connect(self._written)
         self._refresh()
 
     def _refresh(self) -> None:
@@ -90,7 +90,7 @@ class ExportPanel(QWidget):
         formats = [name for name, box in self.boxes.items() if box.isChecked()]
         if formats and self.folder.text().strip():
             self.button.setEnabled(False)
-            self._session.export(self.folder.text().strip(), formats)
+            self._session.exports.write(self.folder.text().strip(), formats)
 
     def _written(self, paths: list[Path]) -> None:
         self.button.setEnabled(self._session.result is not None)

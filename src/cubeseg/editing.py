@@ -1,0 +1,519 @@
+"""Work by hand on a segmentation: every operation can be undone, and class spectra follow without reading twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubeseg.clustering import assign, kmeans
+from cubeseg.cube import Cube
+from cubeseg.errors import ConfigError, DataError
+from cubeseg.relabel import gained
+from cubeseg.segmentation import ClassInfo, Merge, Segmentation, class_colour
+from cubeseg.statistics import ClassSpectra
+
+__all__ = [
+    "Edit",
+    "Pixels",
+    "annotate",
+    "counted",
+    "delete",
+    "lock",
+    "merge",
+    "paint",
+    "recolour",
+    "rename",
+    "reorder",
+    "show",
+    "split",
+]
+
+Int32 = NDArray[np.int32]
+_FAINTEST = -1000.0
+
+
+@dataclass(frozen=True, eq=False)
+class _Book:
+    """All that an edit changes beside pixels. Arrays are never changed in place, so they can be shared."""
+
+    classes: tuple[ClassInfo, ...]
+    tree: tuple[Merge, ...]
+    lineage: Int32
+    centroids: NDArray[np.float32]
+    profiles: NDArray[np.float32] | None
+    evidence: NDArray[np.float16]
+
+    @classmethod
+    def of(cls, result: Segmentation) -> _Book:
+        return cls(
+            tuple(result.classes),
+            tuple(result.tree),
+            result.lineage,
+            result.centroids,
+            result.profiles,
+            result.evidence,
+        )
+
+    def restore(self, result: Segmentation) -> None:
+        result.classes, result.tree, result.lineage = list(self.classes), list(self.tree), self.lineage
+        result.centroids, result.profiles, result.evidence = self.centroids, self.profiles, self.evidence
+
+
+@dataclass(eq=False)
+class Pixels:
+    """Pixels that change their label, and what that does to the sums of the classes.
+
+    Attributes
+    ----------
+    where : array of int, shape (n,)
+        Index in the flattened image.
+    old, new : arrays of int32, shape (n,)
+    sums : ClassSpectra or None
+        What the class spectra gain (negative where they lose); None until the pixels have been read.
+    """
+
+    where: NDArray[np.intp]
+    old: Int32
+    new: Int32
+    sums: ClassSpectra | None = None
+    confidence: NDArray[np.float32] | None = None
+    painted: NDArray[np.bool_] | None = None
+    wanted: bool = False
+    counted: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the way back takes."""
+        parts = (self.where, self.old, self.new, self.confidence, self.painted)
+        return sum(p.nbytes for p in parts if p is not None)
+
+
+class Edit:
+    """One operation by hand on a segmentation; :meth:`do` and :meth:`undo` go forth and back.
+
+    The sums of painted pixels come later, through :meth:`count`: sums of several edits can be added in any order.
+
+    Parameters
+    ----------
+    result : Segmentation
+    title : str
+        What was done, for people.
+    operation : dict
+        The same for the record.
+    after : _Book
+        Classes and clusters as they are to be.
+    pixels : list of Pixels
+    """
+
+    def __init__(
+        self,
+        result: Segmentation,
+        title: str,
+        operation: dict[str, Any],
+        after: _Book,
+        pixels: Sequence[Pixels] = (),
+        counted: Callable[[Edit], None] | None = None,
+    ) -> None:
+        self.result, self.title, self.operation = result, title, operation
+        self.pixels = list(pixels)
+        self._before, self._after = _Book.of(result), after
+        self._counted = counted
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the way back takes."""
+        own = sum(p.nbytes for p in self.pixels)
+        return own + (self._before.evidence.nbytes if self._before.evidence is not self._after.evidence else 0)
+
+    @property
+    def changes(self) -> bool:
+        """Whether any pixel has another label after all parts than before them."""
+        where = np.concatenate([p.where for p in self.pixels])
+        old, new = (np.concatenate([getattr(p, side) for p in self.pixels]) for side in ("old", "new"))
+        first = np.unique(where, return_index=True)[1]
+        last = len(where) - 1 - np.unique(where[::-1], return_index=True)[1]
+        return bool((old[first] != new[last]).any())
+
+    def do(self) -> Segmentation:
+        """Change the segmentation; returns it."""
+        self._after.restore(self.result)
+        for part in self.pixels:
+            self._relabel(part)
+        self.result.log.append(self.operation)
+        return self.result
+
+    def undo(self) -> Segmentation:
+        """Change it back; returns it."""
+        result = self.result
+        for part in reversed(self.pixels):
+            part.wanted = False
+            result.labels.flat[part.where] = part.old
+            if part.confidence is not None and part.painted is not None and result.painted is not None:
+                result.confidence.flat[part.where], result.painted.flat[part.where] = part.confidence, part.painted
+            _count(result.spectra, part.new, part.old)
+            _settle(result.spectra, part)
+        self._before.restore(result)
+        result.log[:] = [entry for entry in result.log if entry is not self.operation]
+        return result
+
+    def extend(self, further: Edit) -> None:
+        """Take a later edit, done already, into this one: the next part of the same stroke."""
+        self.pixels += further.pixels
+        self._after = further._after
+        self.result.log[:] = [entry for entry in self.result.log if entry is not further.operation]
+        self.operation["pixels"] += further.operation["pixels"]
+        self.operation["labels"] = sorted({*self.operation["labels"], *further.operation["labels"]})
+
+    def count(self, part: Pixels, sums: ClassSpectra) -> None:
+        """Tell what the spectra gain by one part of the pixels."""
+        part.sums = sums
+        _settle(self.result.spectra, part)
+        if self._counted is not None and all(p.sums is not None for p in self.pixels):
+            self._counted(self)
+
+    def _relabel(self, part: Pixels) -> None:
+        result = self.result
+        part.wanted = True
+        if part.confidence is not None:
+            if result.painted is None:
+                result.painted = np.zeros(result.labels.shape, bool)
+            result.painted.flat[part.where], result.confidence.flat[part.where] = True, 1.0
+        result.labels.flat[part.where] = part.new
+        _count(result.spectra, part.old, part.new)
+        _settle(result.spectra, part)
+
+
+def counted(part: Pixels, cube: Cube, width: int) -> Generator[float, None, ClassSpectra]:
+    """Read what the class spectra gain by one part of an edit, for :meth:`Edit.count`.
+
+    Parameters
+    ----------
+    part : Pixels
+    cube : Cube
+        That was segmented.
+    width : int
+        Columns of the image.
+
+    Yields
+    ------
+    float
+        Part of the work that is done.
+    """
+    rows, columns = np.divmod(part.where, width)
+    return (yield from gained(cube, (rows, columns), part.old, part.new))
+
+
+def paint(result: Segmentation, where: NDArray[np.intp], labels: NDArray[Any]) -> Edit:
+    """Correct pixels.
+
+    Parameters
+    ----------
+    result : Segmentation
+    where : array of int, shape (n,)
+        Index in the flattened image.
+    labels : array of int, shape (n,)
+        The new label of each, 0 = unassigned; a label without a class starts one.
+
+    Raises
+    ------
+    DataError
+        If a label is negative.
+    """
+    new = np.asarray(labels, dtype=np.int32)
+    if new.size and int(new.min()) < 0:
+        raise DataError("labels cannot be negative")
+    there = {c.id for c in result.classes}
+    started = [_new_class(int(i)) for i in np.unique(new) if i and int(i) not in there]
+    painted = np.zeros(len(where), bool) if result.painted is None else result.painted.flat[where].copy()
+    part = Pixels(
+        np.asarray(where, dtype=np.intp),
+        result.labels.flat[where].copy(),
+        new,
+        confidence=result.confidence.flat[where].copy(),
+        painted=painted,
+    )
+    operation = {"operation": "paint", "pixels": len(new), "labels": np.unique(new).tolist()}
+    after = replace(_Book.of(result), classes=(*result.classes, *started))
+    return Edit(result, "Paint", operation, after, [part])
+
+
+def merge(result: Segmentation, class_ids: Sequence[int], settled: bool = True) -> Edit:
+    """Make several classes one; the first keeps its id, name and colour.
+
+    Parameters
+    ----------
+    result : Segmentation
+    class_ids : sequence of int
+        At least two.
+    settled : bool
+        Whether the class spectra are up to date; where not, the merged pixels are to be counted.
+
+    Raises
+    ------
+    ConfigError
+        For fewer than two classes, unknown ones and locked ones.
+    """
+    kept, *gone = dict.fromkeys(class_ids) or [0]
+    if not gone:
+        raise ConfigError("choose two classes or more to merge")
+    _unlocked(result, [kept, *gone])
+    book = _Book.of(result)
+    after = replace(
+        book,
+        classes=tuple(c for c in result.classes if c.id not in gone),
+        lineage=np.where(np.isin(result.lineage, gone), kept, result.lineage).astype(np.int32),
+    )
+    title = f"Merge {len(gone) + 1} classes into {result.info(kept).name}"
+    operation = {"operation": "merge", "kept": kept, "merged": gone}
+    return Edit(result, title, operation, after, [_whole(result, gone, kept, settled)])
+
+
+def delete(result: Segmentation, class_ids: Sequence[int], settled: bool = True) -> Edit:
+    """Take classes away; their pixels are unassigned from now on.
+
+    Raises
+    ------
+    ConfigError
+        For unknown and locked classes.
+    """
+    gone = list(dict.fromkeys(class_ids))
+    if not gone:
+        raise ConfigError("choose a class to delete")
+    _unlocked(result, gone)
+    after = replace(
+        _Book.of(result),
+        classes=tuple(c for c in result.classes if c.id not in gone),
+        lineage=np.where(np.isin(result.lineage, gone), 0, result.lineage).astype(np.int32),
+    )
+    title = f"Delete {', '.join(result.info(i).name for i in gone)}"
+    return Edit(result, title, {"operation": "delete", "classes": gone}, after, [_whole(result, gone, 0, settled)])
+
+
+def split(result: Segmentation, class_id: int, n: int = 2, seed: int = 0) -> Edit:
+    """Part a class into `n` by K-means of its pixels' codes; the largest part keeps id, name and colour.
+
+    The likelihoods of the parts are kept like those of all clusters, so that the split holds when coherence changes.
+
+    Parameters
+    ----------
+    result : Segmentation
+    class_id : int
+    n : int
+        2 or more.
+    seed : int
+
+    Raises
+    ------
+    ConfigError
+        If the class is locked, unknown or too small.
+    """
+    _unlocked(result, [class_id])
+    if n < 2:
+        raise ConfigError(f"a class can be split into 2 or more, not {n}")
+    where = np.flatnonzero(result.labels.ravel() == class_id)
+    flat = result.latent.reshape(-1, result.latent.shape[-1])
+    codes = flat[where].astype(np.float32)
+    seen = np.isfinite(codes).all(axis=1)
+    name = result.info(class_id).name
+    if int(seen.sum()) < n or len(np.unique(codes[seen][:5000], axis=0)) < n:
+        raise ConfigError(f"'{name}' has too few different pixels to be split into {n}")
+    where, codes = where[seen], codes[seen]
+    rng = np.random.default_rng(seed)
+    few = codes if len(codes) <= 10000 else codes[rng.choice(len(codes), 10000, replace=False)]
+    centres = kmeans(few, n, seed)
+    parts = assign(codes, centres, 1.0)[0]
+    order = np.argsort(-np.bincount(parts, minlength=n), kind="stable")
+    centres, parts = centres[order], np.argsort(order)[parts].astype(np.int32)
+    first = max(result.labels.max(initial=0), *(c.id for c in result.classes)) + 1
+    ids = np.array([class_id, *range(first, first + n - 1)], np.int32)
+    moving = parts > 0
+    at = next(i for i, c in enumerate(result.classes) if c.id == class_id)
+    made = [_new_class(int(i), f"{name} {number}") for number, i in enumerate(ids[1:], 2)]
+    spread = float(np.sqrt(((codes - centres[parts]) ** 2).mean()))
+    clusters = np.flatnonzero(result.lineage == class_id)
+    book = _Book.of(result)
+    after = replace(
+        book,
+        classes=(*result.classes[: at + 1], *made, *result.classes[at + 1 :]),
+        tree=(*(Merge(class_id, c.id, spread) for c in made), *result.tree),
+        lineage=np.concatenate([book.lineage, *(np.full(len(clusters), i, np.int32) for i in ids[1:])]),
+        centroids=_with_parts(book.centroids, clusters, centres),
+        profiles=None
+        if book.profiles is None
+        else np.concatenate([book.profiles, *[book.profiles[clusters]] * (n - 1)]),
+        evidence=_parted(book.evidence, clusters, flat, centres, spread),
+    )
+    pixels = Pixels(where[moving], np.full(int(moving.sum()), class_id, np.int32), ids[parts[moving]])
+    operation = {"operation": "split", "class": class_id, "into": ids.tolist(), "seed": seed}
+
+    def profiled(edit: Edit) -> None:
+        if book.profiles is not None:
+            edit._after = replace(edit._after, profiles=_profiles(result, edit._after, ids))
+            if edit.pixels[0].wanted:
+                result.profiles = edit._after.profiles
+
+    return Edit(result, f"Split {name} into {n}", operation, after, [pixels], profiled)
+
+
+def rename(result: Segmentation, class_id: int, name: str) -> Edit:
+    """Give a class a name; an empty one is refused."""
+    name = " ".join(name.split())
+    if not name:
+        raise ConfigError("a class needs a name")
+    return _changed(result, [class_id], "Rename", {"operation": "rename", "class": class_id, "name": name}, name=name)
+
+
+def recolour(result: Segmentation, class_id: int, colour: str) -> Edit:
+    """Give a class a colour, ``"#rrggbb"``."""
+    digits = colour.removeprefix("#").lower()
+    if len(digits) != 6 or any(c not in "0123456789abcdef" for c in digits):
+        raise ConfigError(f"'{colour}' is no colour; write it as #rrggbb")
+    operation = {"operation": "recolour", "class": class_id, "colour": f"#{digits}"}
+    return _changed(result, [class_id], "Recolour", operation, colour=f"#{digits}")
+
+
+def lock(result: Segmentation, class_ids: Sequence[int], locked: bool = True) -> Edit:
+    """Lock classes: nothing takes pixels from them, neither a brush nor another clustering; or unlock them."""
+    operation = {"operation": "lock", "classes": list(class_ids), "locked": locked}
+    return _changed(result, class_ids, "Lock" if locked else "Unlock", operation, locked=locked)
+
+
+def show(result: Segmentation, class_ids: Sequence[int]) -> Edit:
+    """Show these classes and hide all others."""
+    for class_id in class_ids:
+        result.info(class_id)
+    classes = tuple(replace(c, visible=c.id in class_ids) for c in result.classes)
+    operation = {"operation": "show", "classes": list(class_ids)}
+    return Edit(result, "Show or hide classes", operation, replace(_Book.of(result), classes=classes))
+
+
+def annotate(result: Segmentation, class_id: int, note: str) -> Edit:
+    """Write a note about a class."""
+    operation = {"operation": "note", "class": class_id, "note": note.strip()}
+    return _changed(result, [class_id], "Note", operation, note=note.strip())
+
+
+def reorder(result: Segmentation, class_ids: Sequence[int]) -> Edit:
+    """Show the classes in another order; those that are not named come after.
+
+    Raises
+    ------
+    ConfigError
+        For unknown classes.
+    """
+    first = [result.info(i) for i in dict.fromkeys(class_ids)]
+    classes = (*first, *(c for c in result.classes if c not in first))
+    operation = {"operation": "reorder", "classes": [c.id for c in classes]}
+    return Edit(result, "Reorder classes", operation, replace(_Book.of(result), classes=classes))
+
+
+def _new_class(class_id: int, name: str = "") -> ClassInfo:
+    return ClassInfo(class_id, name or f"class {class_id}", class_colour(class_id))
+
+
+def _changed(
+    result: Segmentation, class_ids: Sequence[int], verb: str, operation: dict[str, Any], **changes: Any
+) -> Edit:
+    names = ", ".join(result.info(i).name for i in class_ids)
+    classes = tuple(replace(c, **changes) if c.id in class_ids else c for c in result.classes)
+    return Edit(result, f"{verb} {names}", operation, replace(_Book.of(result), classes=classes))
+
+
+def _unlocked(result: Segmentation, class_ids: Sequence[int]) -> None:
+    for class_id in class_ids:
+        if result.info(class_id).locked:
+            raise ConfigError(f"'{result.info(class_id).name}' is locked; unlock it first")
+
+
+def _whole(result: Segmentation, gone: Sequence[int], kept: int, settled: bool) -> Pixels:
+    """All pixels of some classes; their sums are known, nothing has to be read."""
+    where = np.flatnonzero(np.isin(result.labels.ravel(), gone))
+    pixels = Pixels(where, result.labels.flat[where].copy(), np.full(len(where), kept, np.int32))
+    if settled:
+        spectra = result.spectra
+        spectra.grow(max(kept, *gone) + 1)
+        sums = ClassSpectra(spectra.n_bands, len(spectra.n))
+        for name in ("total", "squares", "finite"):
+            own, change = getattr(spectra, name), getattr(sums, name)
+            change[gone] = -own[gone]
+            change[kept] = own[gone].sum(axis=0)
+        pixels.sums = sums
+    return pixels
+
+
+def _count(spectra: ClassSpectra, old: Int32, new: Int32) -> None:
+    """The numbers of pixels follow at once."""
+    size = int(max(old.max(initial=0), new.max(initial=0))) + 1
+    spectra.grow(size)
+    spectra.n[:size] += np.bincount(new, minlength=size)
+    spectra.n[:size] -= np.bincount(old, minlength=size)
+
+
+def _settle(spectra: ClassSpectra, part: Pixels) -> None:
+    """Let the sums hold a part's change exactly when it is wanted."""
+    if part.sums is None or part.wanted == part.counted:
+        return
+    spectra.grow(len(part.sums.n))
+    here, sign = slice(len(part.sums.n)), 1 if part.wanted else -1
+    for name in ("total", "squares", "finite"):
+        getattr(spectra, name)[here] += sign * getattr(part.sums, name)
+    part.counted = part.wanted
+
+
+def _with_parts(
+    centroids: NDArray[np.float32], clusters: NDArray[np.intp], centres: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Class centres with those of some clusters replaced by the first part's, the other parts' at the end."""
+    if not len(clusters):
+        return centroids
+    made = np.concatenate([centroids, np.repeat(centres[1:], len(clusters), axis=0)])
+    made[clusters] = centres[0]
+    return np.asarray(made, np.float32)
+
+
+def _parted(
+    evidence: NDArray[np.float16],
+    clusters: NDArray[np.intp],
+    flat: NDArray[np.floating],
+    centres: NDArray[np.float32],
+    spread: float,
+) -> NDArray[np.float16]:
+    """Log-likelihoods (K, y, x) with some clusters parted: each part the less likely the farther its centre is."""
+    if not evidence.size or not len(clusters):
+        return evidence
+    k, n, shape = len(evidence), len(centres), evidence.shape[1:]
+    made = np.empty((k + (n - 1) * len(clusters), *shape), np.float16)
+    made[:k] = evidence
+    pixels = made.reshape(len(made), -1)
+    for start in range(0, len(flat), 65536):
+        part = slice(start, start + 65536)
+        codes = flat[part].astype(np.float32)
+        squared = ((codes[:, None] - centres[None]) ** 2).sum(axis=2)
+        behind = -0.5 * (squared - squared.min(axis=1, keepdims=True)).T / max(spread, 1e-6) ** 2
+        behind = np.nan_to_num(np.maximum(behind, _FAINTEST), nan=0.0)
+        for number, cluster in enumerate(clusters):
+            own = evidence.reshape(k, -1)[cluster, part].astype(np.float32)
+            for which in range(n):
+                row = cluster if which == 0 else k + (which - 1) * len(clusters) + number
+                pixels[row, part] = np.maximum(own + behind[which], _FAINTEST)
+    return made
+
+
+def _profiles(result: Segmentation, book: _Book, ids: Int32) -> NDArray[np.float32]:
+    """Profiles of a counts cube with those of some classes taken from their own spectra."""
+    assert book.profiles is not None
+    made = book.profiles.copy()
+    total = result.spectra.total.sum(axis=0, keepdims=True)
+    counted = max(int(result.spectra.n.sum()), 1)
+    prior = result.model.preprocessor.reduce(total.astype(np.float32), None)[0][0] / counted
+    for class_id in ids:
+        own = result.spectra.total[class_id : class_id + 1].astype(np.float32)
+        spectrum = result.model.preprocessor.reduce(own, None)[0][0] + prior + 1e-9
+        share = np.log((result.pixels(int(class_id)) + 1) / (counted + len(made)))
+        rows = book.lineage == class_id
+        made[rows, :-1], made[rows, -1] = np.log(spectrum / spectrum.sum()), share
+    return made

@@ -1,0 +1,141 @@
+"""What can be done with the chosen classes: buttons, keys and the table's menu, all from one list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from napari.layers import Labels
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QAction, QKeySequence
+from qtpy.QtWidgets import QGridLayout, QSpinBox, QToolButton, QWidget
+
+from napari_cubeseg import layers as our
+from napari_cubeseg.session import Session
+from napari_cubeseg.workbench import Workbench
+
+__all__ = ["ClassActions"]
+
+
+@dataclass(frozen=True)
+class _Action:
+    """One of them; `least` and `most` classes must be chosen, and none is done without."""
+
+    name: str
+    text: str
+    keys: str
+    tip: str
+    do: Callable[[Workbench, tuple[int, ...]], object]
+    least: int = 1
+    most: int = 1000
+
+
+class ClassActions(QWidget):
+    """The buttons; their actions are in :attr:`actions_by_name`.
+
+    Parameters
+    ----------
+    session : Session
+    rename, recolour : callable
+        Ask for a class's new name, its new colour.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        rename: Callable[[int], None],
+        recolour: Callable[[int], None],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.parts = QSpinBox(self)
+        self.parts.setObjectName("cubeseg.classes.parts")
+        self.parts.setRange(2, 12)
+        self.parts.setPrefix("in ")
+        self.parts.setToolTip("Into how many parts; change it right after a split to see another number")
+        self.parts.valueChanged.connect(self._split_again)
+        self._actions = (
+            _Action("merge", "Merge", "Shift+M", "Make the chosen classes one; the first chosen keeps its name",
+                    lambda w, ids: w.merge(ids), 2),
+            _Action("split", "Split", "Shift+S", "Part the chosen class by what the model sees in its pixels",
+                    lambda w, ids: w.split(ids[0], self.parts.value()), 1, 1),
+            _Action("delete", "Delete", "Shift+D", "Take the chosen classes away; their pixels are unassigned",
+                    lambda w, ids: w.delete(ids)),
+            _Action("lock", "Lock", "Shift+L", "Let brush, sliders and Refine leave the chosen classes as they are",
+                    lambda w, ids: w.lock(ids)),
+            _Action("hide", "Hide", "Shift+H", "Hide the chosen classes in the image, or show them again",
+                    lambda w, ids: w.hide(ids)),
+            _Action("solo", "Solo", "Shift+O", "Show the chosen classes alone; once more shows all",
+                    lambda w, ids: w.solo(ids)),
+            _Action("rename", "Rename", "F2", "Give the chosen class another name",
+                    lambda w, ids: rename(ids[0]), 1, 1),
+            _Action("recolour", "Colour", "Shift+C", "Give the chosen class another colour",
+                    lambda w, ids: recolour(ids[0]), 1, 1),
+            _Action("up", "↑", "Ctrl+Shift+Up", "Move the chosen classes up in the table",
+                    lambda w, ids: w.move(ids, -1)),
+            _Action("down", "↓", "Ctrl+Shift+Down", "Move the chosen classes down in the table",
+                    lambda w, ids: w.move(ids, 1)),
+            _Action("undo", "Undo", "Ctrl+Z", "Undo the last stroke, change of classes or slider",
+                    lambda w, ids: self._back(w, "undo"), 0),
+            _Action("redo", "Redo", "Ctrl+Shift+Z", "Do again what was undone",
+                    lambda w, ids: self._back(w, "redo"), 0),
+        )  # fmt: skip
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(2)
+        self.actions_by_name: dict[str, QAction] = {}
+        for number, action in enumerate(self._actions):
+            made = self.actions_by_name[action.name] = QAction(action.text, self)
+            made.setObjectName(f"cubeseg.classes.{action.name}")
+            made.setShortcut(QKeySequence(action.keys))
+            # the keys work wherever one is in the window
+            made.setShortcutContext(Qt.ShortcutContext.WindowShortcut)
+            made.setToolTip(f"{action.tip} ({QKeySequence(action.keys).toString()})")
+            made.triggered.connect(self._doing(action))
+            self.addAction(made)
+            button = QToolButton(self)
+            button.setDefaultAction(made)
+            button.setSizePolicy(self.parts.sizePolicy())
+            grid.addWidget(button, *((number // 6) * 2, number % 6))
+        grid.addWidget(self.parts, 1, 1)
+        session.classes_changed.connect(self.refresh)
+        session.selection_changed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Enable what can be done."""
+        workbench, chosen = self._session.workbench, len(self._session.selected)
+        for action in self._actions:
+            there = workbench is not None and action.least <= chosen <= action.most
+            self.actions_by_name[action.name].setEnabled(there)
+        if workbench is not None:
+            for name, step in (("undo", workbench.history.last), ("redo", workbench.history.next)):
+                self.actions_by_name[name].setEnabled(step is not None)
+                self.actions_by_name[name].setToolTip(
+                    f"{name.capitalize()}: {step.title}" if step is not None else f"Nothing to {name}"
+                )
+            infos = [c for c in workbench.result.classes if c.id in self._session.selected]
+            self.actions_by_name["lock"].setText("Unlock" if infos and all(c.locked for c in infos) else "Lock")
+            hidden = infos and not any(c.visible for c in infos)
+            self.actions_by_name["hide"].setText("Show" if hidden else "Hide")
+        self.parts.setEnabled(workbench is not None)
+
+    def _doing(self, action: _Action) -> Callable[[], None]:
+        def do() -> None:
+            workbench, chosen = self._session.workbench, self._session.selected
+            if workbench is not None and action.least <= len(chosen) <= action.most:
+                action.do(workbench, chosen)
+
+        return do
+
+    def _back(self, workbench: Workbench, name: str) -> None:
+        """Undo or redo; in a labels layer that is not ours, what was painted there."""
+        active = self._session.viewer.layers.selection.active
+        foreign = isinstance(active, Labels) and our.role(active) is None
+        getattr(active if foreign else workbench, name)()
+
+    def _split_again(self, n: int) -> None:
+        workbench = self._session.workbench
+        if workbench is not None and workbench.split_last is not None:
+            workbench.split(workbench.split_last, n)
