@@ -19,6 +19,7 @@ from cubeseg.segmentation import Segmentation, class_colour
 from napari_cubeseg.bands import SlowBands, is_slow
 
 __all__ = [
+    "LayerTuple",
     "corrections_layer",
     "cube_behind",
     "cube_layer",
@@ -26,6 +27,7 @@ __all__ = [
     "cube_of",
     "made_from",
     "map_layers",
+    "marked_layer",
     "result_of",
     "role",
     "segmentation_layer",
@@ -36,7 +38,9 @@ __all__ = [
 ]
 
 KEY = "cubeseg"
-Role = Literal["cube", "sum", "labels", "preview", "truth", "corrections", "confidence", "error"]
+Role = Literal["cube", "sum", "labels", "preview", "truth", "corrections", "marked", "confidence", "error"]
+
+LayerTuple = tuple[Any, dict[str, Any], str]
 
 _PINT = {"Angstrom": "angstrom", "": "pixel", "pixel": "pixel", "deg": "degree"}
 
@@ -75,7 +79,7 @@ def cube_behind(result: Segmentation, viewer: ViewerModel) -> Cube | None:
     return (same or fitting or [None])[-1]
 
 
-def cube_layer(cube: Cube) -> tuple[Any, dict[str, Any], str]:
+def cube_layer(cube: Cube) -> LayerTuple:
     """Layer data tuple of a cube: an image stack (bands, y, x) that stays on disk.
 
     Parameters
@@ -113,7 +117,7 @@ def show_axis(layer: Image, cube: Cube) -> None:
     layer.axis_labels = (label, "y", "x")
 
 
-def sum_layer(cube: Cube, found: Overview) -> tuple[Any, dict[str, Any], str]:
+def sum_layer(cube: Cube, found: Overview) -> LayerTuple:
     """Layer data tuple of the sum over all bands (y, x)."""
     pixel, pixel_unit = _pixel(cube.spatial)
     few = found.image.ravel()[:: max(1, found.image.size // 100_000)]
@@ -133,7 +137,7 @@ def sum_layer(cube: Cube, found: Overview) -> tuple[Any, dict[str, Any], str]:
 
 def segmentation_layer(
     labels: Any, spatial: Spatial, name: str, result: Segmentation | None = None, kind: Role = "labels"
-) -> tuple[Any, dict[str, Any], str]:
+) -> LayerTuple:
     """Layer data tuple of a label image (y, x) that lies over its cube."""
     pixel, pixel_unit = _pixel(spatial)
     keywords: dict[str, Any] = {
@@ -149,7 +153,7 @@ def segmentation_layer(
     return np.ascontiguousarray(labels, dtype=np.int32), keywords, "labels"
 
 
-def corrections_layer(result: Segmentation, name: str) -> tuple[Any, dict[str, Any], str]:
+def corrections_layer(result: Segmentation, name: str) -> LayerTuple:
     """Layer data tuple of the painted pixels alone, in the colours of their classes."""
     painted = np.zeros(result.labels.shape, bool) if result.painted is None else result.painted
     data = np.where(painted, result.labels, 0)
@@ -157,17 +161,24 @@ def corrections_layer(result: Segmentation, name: str) -> tuple[Any, dict[str, A
     return made, keywords | {"colormap": _colormap(result), "opacity": 1.0}, kind
 
 
-def truth_layer(labels: Any, spatial: Spatial, names: tuple[str, ...]) -> tuple[Any, dict[str, Any], str]:
+def marked_layer(pixels: Any, spatial: Spatial) -> LayerTuple:
+    """Layer data tuple of marked pixels (y, x), bright over whatever is below."""
+    made, keywords, kind = segmentation_layer(pixels, spatial, "marked", kind="marked")
+    colours = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: "#ffffff"})
+    return made, keywords | {"colormap": colours, "opacity": 0.85}, kind
+
+
+def truth_layer(labels: Any, spatial: Spatial, names: tuple[str, ...]) -> LayerTuple:
     """Layer data tuple of a sample's truth, hidden at first."""
     data, keywords, kind = segmentation_layer(labels, spatial, "truth", kind="truth")
     table = pd.DataFrame({"index": range(len(names) + 1), "class": ["not labelled", *names]})
     return data, keywords | {"visible": False, "features": table}, kind
 
 
-def map_layers(result: Segmentation, name: str) -> list[tuple[Any, dict[str, Any], str]]:
+def map_layers(result: Segmentation, name: str) -> list[LayerTuple]:
     """Layer data tuples of what the model thinks of every pixel, hidden at first: confidence, unexplained residuals."""
     pixel, pixel_unit = _pixel(result.spatial)
-    made: list[tuple[Any, dict[str, Any], str]] = []
+    made: list[LayerTuple] = []
     for kind, values, title, colours in (
         ("confidence", result.confidence, "confidence", "viridis"),
         ("error", result.reconstruction_error, "unexplained (1 = noise)", "inferno"),

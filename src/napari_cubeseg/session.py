@@ -25,6 +25,7 @@ from napari_cubeseg.cubes import Cubes
 from napari_cubeseg.exports import Exports
 from napari_cubeseg.inspection import Inspection, Pixel
 from napari_cubeseg.jobs import Runner, run_now
+from napari_cubeseg.overlays import Overlays
 from napari_cubeseg.run import Run
 from napari_cubeseg.workbench import Workbench
 
@@ -76,6 +77,7 @@ class Session:
         self._run: Run | None = None
         self._inspection = Inspection()
         self.exports = Exports(self)
+        self.overlays = Overlays(self)
         self.deleted: list[Labels] = []
         self._desks: dict[Labels, tuple[Workbench, Adjustments]] = {}
         self._clicks = ClickWatcher(viewer, self._clicked)
@@ -241,22 +243,6 @@ class Session:
         axis = self.viewer.dims.ndim - 3
         self.viewer.dims.set_point(axis, layer.translate[0] + band * layer.scale[0])
 
-    def show_corrections(self, on: bool) -> None:
-        """Show what was painted on the active segmentation as a layer of its own, or take it away."""
-        there = [item for item in self.viewer.layers if our.role(item) == "corrections"]
-        labels, result = self.labels_layer, self.result
-        if not on or labels is None or result is None:
-            for layer in there:
-                self.viewer.layers.remove(layer)
-            return
-        data, keywords, kind = our.corrections_layer(result, f"{labels.name} corrections")
-        if there:
-            there[0].data, there[0].colormap = data, keywords["colormap"]
-            return
-        active = self.viewer.layers.selection.active
-        self.add((data, keywords, kind))
-        self.viewer.layers.selection.active = active
-
     def bring_back(self) -> None:
         """Add the labels layer that was deleted last again, with its segmentation."""
         if self.deleted:
@@ -316,7 +302,6 @@ class Session:
             workbench.stop()
             self.deleted = [*self.deleted[-1:], layer]
             self.deleted_changed.emit()
-            show_info(f"The segmentation '{layer.name}' was removed; the Classes panel can bring it back")
         if event.value is self.labels_layer:
             self._use_labels(None)
         if event.value is self.cube_layer:
@@ -375,11 +360,8 @@ class Session:
         return self._desks[layer]
 
     def _reworked(self, layer: Labels) -> None:
-        if layer is not self.labels_layer:
-            return
-        self.classes_changed.emit()
-        if any(our.role(item) == "corrections" for item in self.viewer.layers):
-            self.show_corrections(True)
+        if layer is self.labels_layer:
+            self.classes_changed.emit()
 
     def _replaced(self, layer: Labels) -> None:
         """Another segmentation is in the layer; it may be from before the cube was calibrated."""

@@ -106,7 +106,11 @@ def mouse(viewer, points):
 
 def test_manifest_names_what_exists():
     manifest = PluginManifest.from_distribution(DIST)
-    assert [w.display_name for w in manifest.contributions.widgets] == ["Segment datacube", "Spectra"]
+    assert [w.display_name for w in manifest.contributions.widgets] == [
+        "Segment datacube",
+        "Spectra",
+        "Latent space",
+    ]
     for command in manifest.contributions.commands:
         module, name = command.python_name.split(":")
         assert hasattr(__import__(module, fromlist=[name]), name)

@@ -348,12 +348,11 @@ def test_two_layers_keep_their_own_histories(done):
     assert len(done.result.classes) == 3
 
 
-def test_a_deleted_segmentation_can_be_brought_back(done, notified):
+def test_a_deleted_segmentation_can_be_brought_back(done):
     layer = done.labels_layer
     paint(layer, (0, 3), (0, 3), 9)
     done.viewer.layers.remove(layer)
     assert done.result is None
-    assert "bring it back" in notified[-1]
     done.bring_back()
     assert done.labels_layer is layer
     assert done.result.info(9)
@@ -364,13 +363,13 @@ def test_a_deleted_segmentation_can_be_brought_back(done, notified):
 
 def test_what_was_painted_can_be_seen(done):
     paint(done.labels_layer, (0, 3), (0, 3), 9)
-    done.show_corrections(True)
+    done.overlays.show_corrections(True)
     layer = next(item for item in done.viewer.layers if item.metadata.get("cubeseg", {}).get("role") == "corrections")
     assert (layer.data > 0).sum() == 9
     assert done.viewer.layers.selection.active is done.labels_layer
     paint(done.labels_layer, (5, 6), (5, 9), 2)
     assert (layer.data > 0).sum() == done.result.painted.sum() > 9
-    done.show_corrections(False)
+    done.overlays.show_corrections(False)
     assert layer not in done.viewer.layers
 
 

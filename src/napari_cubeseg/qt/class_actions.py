@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QAction, QKeySequence
-from qtpy.QtWidgets import QGridLayout, QSpinBox, QToolButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QPushButton, QSpinBox, QWidget
 
 from napari_cubeseg import layers as our
 from napari_cubeseg.session import Session
@@ -85,7 +85,7 @@ class ClassActions(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(2)
         self.actions_by_name: dict[str, QAction] = {}
-        for number, action in enumerate(self._actions):
+        for action in self._actions:
             made = self.actions_by_name[action.name] = QAction(action.text, self)
             made.setObjectName(f"cubeseg.classes.{action.name}")
             made.setShortcut(QKeySequence(action.keys))
@@ -94,11 +94,13 @@ class ClassActions(QWidget):
             made.setToolTip(f"{action.tip} ({QKeySequence(action.keys).toString()})")
             made.triggered.connect(self._doing(action))
             self.addAction(made)
-            button = QToolButton(self)
-            button.setDefaultAction(made)
-            button.setSizePolicy(self.parts.sizePolicy())
-            grid.addWidget(button, *((number // 6) * 2, number % 6))
-        grid.addWidget(self.parts, 1, 1)
+        places = {"merge": (0, 0), "split": (0, 1), "delete": (0, 4), "lock": (0, 5), "hide": (1, 0), "solo": (1, 1),
+                  "up": (1, 2), "down": (1, 3), "undo": (1, 4), "redo": (1, 5)}  # fmt: skip
+        for name, place in places.items():
+            grid.addWidget(_button(self.actions_by_name[name], self), *place)
+        grid.addWidget(self.parts, 0, 2, 1, 2)
+        for column in range(6):
+            grid.setColumnStretch(column, 1)
         session.classes_changed.connect(self.refresh)
         session.selection_changed.connect(self.refresh)
         self.refresh()
@@ -139,3 +141,21 @@ class ClassActions(QWidget):
         workbench = self._session.workbench
         if workbench is not None and workbench.split_last is not None:
             workbench.split(workbench.split_last, n)
+
+
+def _button(action: QAction, parent: QWidget) -> QPushButton:
+    """A button that follows an action; Qt's own tool buttons look like mere text in napari's themes."""
+    button = QPushButton(parent)
+    button.setMinimumWidth(30)
+    # the focus stays in the table, where the arrow keys go on choosing
+    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+
+    def follow() -> None:
+        button.setText(action.text())
+        button.setEnabled(action.isEnabled())
+        button.setToolTip(action.toolTip())
+
+    action.changed.connect(follow)
+    button.clicked.connect(action.trigger)
+    follow()
+    return button

@@ -13,7 +13,7 @@ from napari_cubeseg.session import Session
 __all__ = ["ClassTable", "ClassView"]
 
 _COLOUR, _NAME, _PIXELS, _AREA, _SURE, _LOCKED, _SHOWN, _NOTE = range(8)
-_COLUMNS = ("", "Name", "Pixels", "Area", "Sure", "🔒", "👁", "Note")
+_COLUMNS = ("", "Name", "Pixels", "Area", "Sure", "Lock", "Show", "Note")
 _TIPS = (
     "Double-click to choose another colour",
     "Double-click to give the class a name",
@@ -139,7 +139,7 @@ class ClassView(QTableView):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Interactive)
         header.setStretchLastSection(True)
-        for column, width in ((_COLOUR, 26), (_LOCKED, 26), (_SHOWN, 26)):
+        for column, width in ((_COLOUR, 26), (_LOCKED, 40), (_SHOWN, 42)):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             self.setColumnWidth(column, width)
         self.setColumnWidth(_NAME, 84)
@@ -204,4 +204,5 @@ def _area(area: float, unit: str) -> str:
     if not unit or unit == "pixel":
         return ""
     name, factor = _LARGER.get(unit, (unit, 1.0))
-    return f"{area * factor**2:.3g} {name}²"
+    value = area * factor**2
+    return f"{value:,.0f} {name}²" if value >= 100 else f"{value:.3g} {name}²"

@@ -29,7 +29,7 @@ class ClassesPanel(QWidget):
         self.corrections = QCheckBox("Show what was painted by hand", self)
         self.corrections.setObjectName("cubeseg.classes.corrections")
         self.corrections.setToolTip("A layer with the corrections alone: they hold, and Refine learns from them")
-        self.corrections.toggled.connect(session.show_corrections)
+        self.corrections.toggled.connect(session.overlays.show_corrections)
         self.back = QPushButton("Bring back the deleted segmentation", self)
         self.back.setObjectName("cubeseg.classes.back")
         self.back.setToolTip("Its layer was removed from the layer list")

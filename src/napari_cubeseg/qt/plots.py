@@ -55,10 +55,13 @@ class Band(pg.GraphicsObject):  # type: ignore[misc]
 class ThemedPlot(pg.PlotWidget):  # type: ignore[misc]
     """A plot in the viewer's colours, with a legend that keeps up with them."""
 
-    def __init__(self, theme: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, theme: str, parent: QWidget | None = None, **options: Any) -> None:
+        super().__init__(parent, **options)
         self.plotItem.setMenuEnabled(False)
         self.plotItem.hideButtons()
+        # 0.3 keV is not 300 m(keV)
+        for side in ("left", "bottom"):
+            self.plotItem.getAxis(side).enableAutoSIPrefix(False)
         self.legend = self.addLegend(offset=(-8, 6), labelTextSize="9pt")
         self.colours: PlotColours = plot_colours(theme)
         self.set_theme(theme)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QFrame, QLabel, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
+from napari_cubeseg.qt.bottom_dock import dock_of
 from napari_cubeseg.qt.classes_panel import ClassesPanel
 from napari_cubeseg.qt.cube_panel import CubePanel
 from napari_cubeseg.qt.export_panel import ExportPanel
@@ -15,6 +16,8 @@ from napari_cubeseg.qt.train_panel import TrainPanel
 from napari_cubeseg.session import session_of
 
 __all__ = ["SegmentDock"]
+
+_WIDTH = 390
 
 
 class SegmentDock(QScrollArea):
@@ -44,5 +47,18 @@ class SegmentDock(QScrollArea):
             layout.addWidget(panel)
         layout.addStretch()
         self.setWidget(inside)
+        self._placed = False
         # a cancelled generator lets go of the cube within a step, so closing the window ends the run too
         self.destroyed.connect(session.stop_work)
+
+    def showEvent(self, event: Any) -> None:
+        """Leave most of the window to the image: Qt would share it out evenly."""
+        super().showEvent(event)
+        if not self._placed:
+            self._placed = True
+            QTimer.singleShot(0, self._narrow)
+
+    def _narrow(self) -> None:
+        dock = dock_of(self)
+        if dock is not None and not dock.isFloating() and isinstance(dock.parent(), QMainWindow):
+            dock.parent().resizeDocks([dock], [_WIDTH], Qt.Orientation.Horizontal)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QCheckBox, QDockWidget, QHBoxLayout, QLabel, QMainWindow, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QVBoxLayout
 
 import pyqtgraph as pg  # isort: skip
 
 from cubeseg.segmentation import Segmentation
+from napari_cubeseg.qt.bottom_dock import BottomDock
 from napari_cubeseg.qt.jobs import run_in_thread
 from napari_cubeseg.qt.plots import Band, ThemedPlot
 from napari_cubeseg.session import session_of
@@ -18,7 +19,7 @@ from napari_cubeseg.session import session_of
 __all__ = ["SpectraDock"]
 
 
-class SpectraDock(QWidget):
+class SpectraDock(BottomDock):
     """Spectra of the active segmentation; clicking a curve selects its class."""
 
     def __init__(self, napari_viewer: Any) -> None:
@@ -26,7 +27,6 @@ class SpectraDock(QWidget):
         self.setObjectName("cubeseg.spectra")
         self._session = session_of(napari_viewer)
         self._session.use_threads(run_in_thread)
-        self._placed = False
         viewer = self._session.viewer
         self.plot = ThemedPlot(viewer.theme, self)
         self.plot.setMinimumHeight(150)
@@ -69,26 +69,6 @@ class SpectraDock(QWidget):
         session.band_changed.connect(self._show_band)
         viewer.events.theme.connect(self._theme)
         self._draw()
-
-    def showEvent(self, event: Any) -> None:
-        """Move to the bottom of the window after the first showing: napari puts every plugin dock to the right."""
-        super().showEvent(event)
-        if not self._placed:
-            self._placed = True
-            # not now: Qt is still laying out the place that the dock would leave
-            QTimer.singleShot(0, self._move_to_bottom)
-
-    def _move_to_bottom(self) -> None:
-        dock = self.parent()
-        while dock is not None and not isinstance(dock, QDockWidget):
-            dock = dock.parent()
-        window = None if dock is None else dock.parent()
-        if dock is None or not isinstance(window, QMainWindow) or dock.isFloating():
-            return
-        window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
-        # the right dock keeps the window's full height
-        window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
-        window.resizeDocks([dock], [260], Qt.Orientation.Vertical)
 
     def _theme(self, event: Any = None) -> None:
         self.plot.set_theme(self._session.viewer.theme)
