@@ -56,13 +56,9 @@ class _Grid:
 def _is_crono(path: Path, head: bytes) -> bool:
     if not head.startswith(SIGNATURE) or path.suffix.lower() == ".mat":
         return False
-    try:
-        with open_hdf5(path) as file:
-            spectra, grid = member(file, _SPECTRA), member(file, _GRID)
-            return getattr(spectra, "ndim", 0) == 2 and getattr(grid, "ndim", 0) in (2, 3)
-    except Exception:
-        # the reader of HDF5 says what is wrong with it
-        return False
+    with open_hdf5(path) as file:
+        spectra, grid = member(file, _SPECTRA), member(file, _GRID)
+        return getattr(spectra, "ndim", 0) == 2 and getattr(grid, "ndim", 0) in (2, 3)
 
 
 @reader("CRONO", (".hdf5", ".h5"), _is_crono, settings=(_GRID_SETTING, _LIVETIME))

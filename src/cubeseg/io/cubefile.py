@@ -12,7 +12,7 @@ from cubeseg.axis import SpectralAxis
 from cubeseg.cube import Cube, Noise, Source, Spatial
 from cubeseg.errors import DataError
 from cubeseg.files import written
-from cubeseg.io.hdf5 import SIGNATURE, lazy_dataset, open_hdf5, text
+from cubeseg.io.hdf5 import SIGNATURE, cube_of, lazy_dataset, open_hdf5, text
 from cubeseg.io.registry import ReadOptions, reader
 from cubeseg.pages import mapping
 
@@ -24,38 +24,34 @@ FORMAT = "cubeseg-cube"
 def _is_ours(path: Path, head: bytes) -> bool:
     if not head.startswith(SIGNATURE):
         return False
-    try:
-        with open_hdf5(path) as file:
-            return text(file.attrs.get("format", "")) == FORMAT
-    except OSError:
-        return False
+    with open_hdf5(path) as file:
+        return text(file.attrs.get("format", "")) == FORMAT
 
 
 @reader("cubeseg", (".h5",), _is_ours)
 def read_own(path: Path, options: ReadOptions) -> Cube:
     """A cube that :func:`copied` wrote."""
-    file = open_hdf5(path)
-    try:
-        said, axis = file.attrs, file["axis"]
-        order = (0, 1, 2)
-        variance = lazy_dataset(path, file["variance"], order) if "variance" in file else None
-        noise: Any = text(said["noise"])
-        kind: Any = text(axis.attrs["kind"])
-        medium: Any = text(axis.attrs["medium"])
-        height, width = (float(v) for v in said["pixel_size"])
-        return Cube(
-            lazy_dataset(path, file["cube"], order),
-            SpectralAxis(axis[()], text(axis.attrs["unit"]), kind, medium, float(axis.attrs["rest"])),
-            Noise(noise, variance),
-            file["mask"][()] == 0 if "mask" in file else None,
-            Spatial((height, width), text(said["pixel_unit"]), text(said["wcs"])),
-            Source(str(path), "cubeseg", "cube", 0),
-            text(said["data_unit"]),
-            {"copied_from": text(said["copied_from"])},
-        )
-    except BaseException:
-        file.close()
-        raise
+    return cube_of(path, lambda file: _cube(path, file))
+
+
+def _cube(path: Path, file: Any) -> Cube:
+    said, axis = file.attrs, file["axis"]
+    order = (0, 1, 2)
+    variance = lazy_dataset(path, file["variance"], order) if "variance" in file else None
+    noise: Any = text(said["noise"])
+    kind: Any = text(axis.attrs["kind"])
+    medium: Any = text(axis.attrs["medium"])
+    height, width = (float(v) for v in said["pixel_size"])
+    return Cube(
+        lazy_dataset(path, file["cube"], order),
+        SpectralAxis(axis[()], text(axis.attrs["unit"]), kind, medium, float(axis.attrs["rest"])),
+        Noise(noise, variance),
+        file["mask"][()] == 0 if "mask" in file else None,
+        Spatial((height, width), text(said["pixel_unit"]), text(said["wcs"])),
+        Source(str(path), "cubeseg", "cube", 0),
+        text(said["data_unit"]),
+        {"copied_from": text(said["copied_from"])},
+    )
 
 
 def band_cost(cube: Cube) -> int:

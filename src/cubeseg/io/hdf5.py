@@ -13,6 +13,7 @@ from cubeseg.axis import SpectralAxis
 from cubeseg.calibration import inside
 from cubeseg.cube import Cube, LazyArray, Noise, NoiseKind, Source, Spatial
 from cubeseg.errors import DataError
+from cubeseg.io.hdf5_guard import check_hdf5
 from cubeseg.io.hdf5_links import check_own, elsewhere, is_own, member, text
 from cubeseg.io.layout import Vector, check_claim, check_size, choose, is_axis_word, make_axis, spatial_order
 from cubeseg.io.lazy import AxisView
@@ -88,9 +89,16 @@ def cube_of(path: Path, make: Callable[[Any], Cube]) -> Cube:
 
 
 def open_hdf5(path: Path) -> Any:
-    """Open for reading, with room for a row of chunks in the cache."""
+    """Open for reading, with room for a row of chunks in the cache.
+
+    Raises
+    ------
+    DataError
+        If the HDF5 library does not come back from it.
+    """
     import h5py
 
+    check_hdf5(path)
     return h5py.File(path, "r", rdcc_nbytes=64 << 20, locking="best-effort")
 
 

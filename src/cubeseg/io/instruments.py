@@ -16,6 +16,7 @@ from cubeseg.axis import AxisKind, SpectralAxis, normalise_unit
 from cubeseg.cube import Cube, LazyArray, Noise, Source, Spatial
 from cubeseg.errors import DataError
 from cubeseg.io.hdf5 import SIGNATURE, lazy_dataset, open_hdf5
+from cubeseg.io.hdf5_guard import check_hdf5
 from cubeseg.io.isolated import isolated, physical_memory
 from cubeseg.io.layout import check_size
 from cubeseg.io.registry import Candidate, ChoiceNeeded, ReadOptions, Setting, reader
@@ -98,6 +99,7 @@ def read_asw(path: Path, options: ReadOptions) -> Cube:
 @reader("HyperSpy", (".hspy",), lambda path, head: path.suffix.lower() == ".hspy" and head.startswith(SIGNATURE))
 def read_hspy(path: Path, options: ReadOptions) -> Cube:
     """HyperSpy's own HDF5; the data stay in the file."""
+    check_hdf5(path)
     return _cube(path, "HyperSpy", _unpacked(path, "hspy", options))
 
 

@@ -300,13 +300,21 @@ def format_of(path: str | Path) -> Format:
 def _format_of(file: Path, head: bytes) -> Format:
     folder = file.is_dir()
     for known in formats():
-        if known.folders == folder and known.sniff(file, head):
+        if known.folders == folder and _is_of(file, head, known):
             return known
     if folder:
         names = ", ".join(dict.fromkeys(known.name for known in formats() if known.folders))
         raise DataError(f"{file}: is a folder, and no cube of its own ({names}); name a file in it")
     names = ", ".join(dict.fromkeys(known.name for known in formats()))
     raise DataError(f"{file}: is of no format that cubeseg reads ({names})")
+
+
+def _is_of(file: Path, head: bytes, known: Format) -> bool:
+    try:
+        return known.sniff(file, head)
+    except Exception:
+        # what is wrong with a file is for the reader of its format to say
+        return False
 
 
 def _check_settings(file: Path, known: Format, settings: Mapping[str, str]) -> None:
