@@ -1,9 +1,11 @@
 """Damaged files in every format: each gives a cube or one line of DataError within ten seconds, whatever was damaged.
 
-    python scripts/fuzz.py [--cases 10000] [--seed 0] [--formats a.h5 b.bcf ...]
+    python scripts/fuzz.py [--cases 10000] [--seed 0] [--formats a.h5 b.bcf ...] [--keep FOLDER]
 
 Healthy files are written by the tests' own helpers; small real ones are added where CUBESEG_DATA holds them. The cases
-run in child processes, so that a crash of a C library is one finding and not the end.
+run in child processes, so that a crash of a C library is one finding and not the end. Seconds are those of the
+processor, which other programs do not lengthen; a case that takes five minutes by the clock has hung. A cube may take
+longer than a refusal (some formats are unpacked when they are opened), and is only reported.
 """
 
 from __future__ import annotations
@@ -11,15 +13,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("CUBESEG_DATA", ROOT.parent / "shared" / "data"))
+
+# seconds in which a file is refused, bytes that opening one may take, seconds after which a case has hung
+_REFUSED, _MEMORY, _HUNG = 10.0, 3 << 30, 300.0
+_LARGEST = 8 << 20
 
 # runs cases first..last-1 on one file; tells of each case before and after it
 _CHILD = """
@@ -28,13 +36,32 @@ from pathlib import Path
 import numpy as np
 warnings.simplefilter("ignore")
 from cubeseg.errors import ConfigError, DataError
-from cubeseg.io import open_cube
-original, folder, first, last, seed = Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:6])
+from cubeseg.io import ChoiceNeeded, open_cube
+original, folder, keep, limits = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4])
+first, last, seed = map(int, sys.argv[5:])
 resource.setrlimit(resource.RLIMIT_AS, (12 << 30, 12 << 30))
 healthy = original.read_bytes()
 for beside in original.parent.glob(original.name.split(".")[0] + "*"):
     if beside.is_file() and beside.stat().st_size < 4 << 20:
         shutil.copy(beside, folder / beside.name)
+
+def most():
+    return 1024 * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+def spent():
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+def look(path):
+    try:
+        cube = open_cube(path)
+    except ChoiceNeeded as question:
+        if not question.candidates:
+            raise
+        first = question.candidates[0]
+        axis = 0 if first.spectral_axis is None else first.spectral_axis
+        cube = open_cube(path, dataset=first.dataset or None, spectral_axis=axis)
+    np.asarray(cube.data[0, :2, :2]), np.asarray(cube.data[-1, -1, -2:])
+
 for case in range(first, last):
     print(json.dumps({"begin": case}), flush=True)
     rng = random.Random(f"{original.name} {seed} {case}")
@@ -55,45 +82,53 @@ for case in range(first, last):
             break
     path = folder / original.name
     path.write_bytes(bytes(content))
-    end = "cube"
+    end, start, before = "cube", spent(), most()
     try:
-        cube = open_cube(path)
-        np.asarray(cube.data[0, :2, :2]), np.asarray(cube.data[-1, -1, -2:])
-        del cube
+        look(path)
     except (DataError, ConfigError) as error:
         end = "refused" if "\\n" not in str(error) else f"BAD more than one line: {error!r}"
     except BaseException as error:
         end = f"BAD {type(error).__name__}: {error}"
-    print(json.dumps({"end": end[:300]}), flush=True)
+    seconds, after = spent() - start, most()
+    word, _, bad = end.partition(" ")
+    if word == "refused" and seconds > limits["refused"]:
+        bad = f"took {seconds:.1f} s to be refused"
+    if after > max(limits["memory"], before):
+        bad = f"took {after / 2**30:.1f} GiB of memory"
+    if bad and keep:
+        (Path(keep) / f"{case}-{original.name}").write_bytes(content)
+    print(json.dumps({"word": word, "seconds": seconds, "bad": bad[:300]}), flush=True)
 """
 
 
 def originals(folder: Path) -> list[Path]:
-    """Healthy files: written ones, and real ones below 2 MiB, one of each kind of name."""
+    """Healthy files: written ones, and the smallest real one of each kind of name."""
     sys.path.insert(0, str(ROOT))
+    from tests.cubeseg.io.test_crono import crono
+    from tests.cubeseg.io.test_mda import mda
     from tests.cubeseg.io.written import healthy_files
 
-    found = healthy_files(folder)
-    kinds = {path.suffix.lower() for path in found}
-    endings = {".bcf", ".emd", ".pts", ".wdf", ".dm3", ".spx", ".fits", ".mat", ".h5", ".ptir", ".map", ".fsm", ".mda"}
-    for path in sorted(DATA.rglob("*"), key=lambda p: ("_derived" in str(p), p)) if DATA.is_dir() else []:
-        ending = path.suffix.lower()
-        if ending in endings and path.is_file() and 0 < path.stat().st_size < 2 << 20:
-            endings.discard(ending)
+    found = [*healthy_files(folder), crono(folder / "t.hdf5"), mda(folder / "u.mda")]
+    endings = {
+        ".bcf", ".emd", ".pts", ".wdf", ".dm3", ".spx", ".fits", ".mat", ".h5", ".ptir", ".map", ".fsm", ".mda", ".dms",
+    }  # fmt: skip
+    real = [path for path in DATA.rglob("*") if path.is_file()] if DATA.is_dir() else []
+    for path in sorted(real, key=lambda p: ("_derived" in str(p), p.stat().st_size, p)):
+        if path.suffix.lower() in endings and 2000 < path.stat().st_size < _LARGEST:
+            endings.discard(path.suffix.lower())
             found.append(path)
-    assert kinds
     return found
 
 
-def run(original: Path, cases: int, seed: int, limit: float = 20.0) -> tuple[Counter[str], list[str]]:
-    """All cases of one file; what came of them, and what should not have."""
-    counts: Counter[str] = Counter()
-    bad: list[str] = []
-    case = 0
+def run(original: Path, cases: int, seed: int, keep: Path | None) -> Iterator[tuple[str, float, str]]:
+    """What came of each case (one word), in how many seconds, and what should not have happened, if anything."""
+    case, limits = 0, json.dumps({"refused": _REFUSED, "memory": _MEMORY})
     while case < cases:
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-c", _CHILD, str(original), folder, str(case), str(cases), str(seed)]
-            child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            told = [original, folder, keep or "", limits, case, cases, seed]
+            child = subprocess.Popen(
+                [sys.executable, "-c", _CHILD, *map(str, told)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
             assert child.stdout is not None
             os.set_blocking(child.stdout.fileno(), False)
             pending, last, text = None, time.monotonic(), b""
@@ -107,28 +142,25 @@ def run(original: Path, cases: int, seed: int, limit: float = 20.0) -> tuple[Cou
                     if "begin" in said:
                         pending = said["begin"]
                         continue
-                    kind = said["end"].split(" ")[0]
-                    counts[kind] += 1
-                    if kind == "BAD":
-                        bad.append(f"{original.name} case {pending}: {said['end']}")
+                    finding = f"{original.name} case {pending}: {said['bad']}" if said["bad"] else ""
+                    yield said["word"], said["seconds"], finding
                     case, pending = (pending or 0) + 1, None
                 if ended:
                     break
-                # the first case pays for the imports
-                if time.monotonic() - last > (limit if counts else 3 * limit):
+                if time.monotonic() - last > _HUNG:
                     child.kill()
                     child.wait()
                     break
                 time.sleep(0.01)
             if pending is not None:
                 what = "hung" if child.returncode == -9 else f"crashed with {child.returncode}"
-                counts[what.split(" ")[0]] += 1
-                bad.append(f"{original.name} case {pending}: {what}")
+                if keep:
+                    shutil.copy(Path(folder) / original.name, keep / f"{pending}-{original.name}")
+                yield what.split(" ")[0], time.monotonic() - last, f"{original.name} case {pending}: {what}"
                 case = pending + 1
-            elif case < cases and child.returncode != 0:
-                bad.append(f"{original.name}: the child ended with {child.returncode} before it began")
-                break
-    return counts, bad
+            elif case < cases:
+                yield "failed", 0.0, f"{original.name}: the child ended with {child.returncode} before it began"
+                return
 
 
 def main() -> int:
@@ -137,23 +169,28 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=10_000, help="over all files")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--formats", nargs="*", help="only files whose names contain one of these")
+    parser.add_argument("--keep", type=Path, help="folder for the files that went wrong")
     options = parser.parse_args()
-    everything: list[str] = []
-    total: Counter[str] = Counter()
+    if options.keep:
+        options.keep.mkdir(parents=True, exist_ok=True)
+    findings, total = 0, Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
         files = originals(Path(folder))
         if options.formats:
             files = [f for f in files if any(part in f.name for part in options.formats)]
         for original in files:
-            start = time.monotonic()
-            counts, bad = run(original, -(-options.cases // len(files)), options.seed)
+            start, counts, slowest = time.monotonic(), Counter[str](), 0.0
+            for word, seconds, finding in run(original, -(-options.cases // len(files)), options.seed, options.keep):
+                counts[word] += 1
+                slowest = max(slowest, seconds)
+                if finding:
+                    findings += 1
+                    print("   ", finding, flush=True)
             total += counts
-            everything += bad
-            print(f"{original.name:32} {dict(counts)} {time.monotonic() - start:.0f} s", flush=True)
-            for line in bad[:5]:
-                print("   ", line, flush=True)
-    print(f"{sum(total.values())} cases over {len(files)} files: {dict(total)}")
-    return 1 if everything else 0
+            took = time.monotonic() - start
+            print(f"{original.name:32} {dict(counts)} {took:.0f} s, slowest {slowest:.1f} s", flush=True)
+    print(f"{sum(total.values())} cases over {len(files)} files: {dict(total)}, {findings} findings")
+    return 1 if findings else 0
 
 
 if __name__ == "__main__":

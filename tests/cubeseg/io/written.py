@@ -6,6 +6,7 @@ import gzip
 
 import h5py
 import numpy as np
+import tifffile
 from astropy.io import fits
 from scipy.io import savemat
 
@@ -59,8 +60,36 @@ def envi(folder, interleave="bsq", dtype="u2", order="<", offset=0, **extra):
     return folder / "a.hdr"
 
 
+def nexus(path, **options):
+    """A cube with all that HDF5 offers to find things by: links, scales, labels, references, texts."""
+    with h5py.File(path, "w", **options) as file:
+        file.attrs.update({"default": "entry", "note": "written by a test", "sizes": np.arange(6.0)})
+        entry = file.create_group("entry", track_order=True)
+        entry.attrs.update({"NX_class": "NXentry", "default": "data"})
+        group = entry.create_group("data")
+        group.attrs.update({"NX_class": "NXdata", "signal": "counts", "axes": ["y", "x", "energy"]})
+        counts = group.create_dataset(
+            "counts", data=CUBE.transpose(1, 2, 0).astype("u2"), chunks=(2, 3, 7), compression="gzip",
+            shuffle=True, fletcher32=True, maxshape=(None, None, BANDS),
+        )  # fmt: skip
+        group["energy"] = AXIS / 100
+        group["energy"].attrs["units"] = "keV"
+        group["energy"].make_scale("energy")
+        counts.dims[2].attach_scale(group["energy"])
+        counts.dims[2].label = "energy"
+        entry["names"] = [f"band {n}" for n in range(BANDS)]
+        entry["linked"] = h5py.SoftLink("/entry/data/counts")
+        entry["elsewhere"] = h5py.ExternalLink("other.h5", "/entry")
+        for number in range(12):
+            entry[f"image{number}"] = CUBE[number].astype("f4")
+    return path
+
+
 def healthy_files(folder):
-    """One small healthy file of each format, for tests that damage them."""
+    """One small healthy file of each format that needs no optional package, for tests that damage them."""
+    from cubeseg import open_cube
+    from cubeseg.io.cubefile import copied
+
     envi(folder)
     fits_cube(folder / "b.fits", CUBE)
     (folder / "c.fits.gz").write_bytes(gzip.compress((folder / "b.fits").read_bytes()))
@@ -75,10 +104,23 @@ def healthy_files(folder):
         file.create_dataset("img", data=CUBE.transpose(1, 2, 0), chunks=(3, 4, 5), compression="gzip")
         file["axis"] = AXIS
         file["axis"].attrs["unit"] = "keV"
-    names = [
-        f"{letter}.{end}"
-        for letter, end in zip(
-            "bcdefghijk", ("fits", "fits.gz", "fits", "npy", "npz", "npz", "mat", "mat", "mat", "h5"), strict=True
-        )
-    ]
-    return [folder / "a.hdr", *(folder / name for name in names)]
+    nexus(folder / "l.nxs")
+    nexus(folder / "m.nxs", libver="latest")
+    list(copied(open_cube(folder / "b.fits"), folder / "n.h5"))
+    tifffile.imwrite(folder / "o.tif", CUBE.astype("u2"), photometric="minisblack")
+    labels = {"axes": "CYX", "Labels": [f"{value:g} nm" for value in AXIS]}
+    tifffile.imwrite(folder / "p.tif", CUBE.astype("u2"), imagej=True, metadata=labels)
+    tifffile.imwrite(folder / "q.tif", CUBE.astype("u2"), compression="zlib", tile=(16, 16), photometric="minisblack")
+    (folder / "r.raw").write_bytes(CUBE.transpose(1, 2, 0).astype("<u2").tobytes())
+    rows = {
+        "key": "value", "width": WIDTH, "height": HEIGHT, "depth": BANDS, "offset": 0, "data-length": 2,
+        "data-type": "unsigned", "byte-order": "little-endian", "record-by": "vector", "depth-scale": 0.01,
+    }  # fmt: skip
+    (folder / "r.rpl").write_text("".join(f"{key}\t{value}\n" for key, value in rows.items()))
+    maps = f"2\n{WIDTH} {HEIGHT} {BANDS}\n".encode() + CUBE.astype("<f4").tobytes()
+    (folder / "s.dms").write_bytes(maps + "".join(f"E{n}-K\n" for n in range(BANDS)).encode())
+    names = (
+        "a.hdr b.fits c.fits.gz d.fits e.npy f.npz g.npz h.mat i.mat j.mat k.h5 l.nxs m.nxs n.h5 o.tif p.tif q.tif "
+        "r.rpl s.dms"
+    )
+    return [folder / name for name in names.split()]
