@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from cubeseg.clustering import Clustering, align, iterative_kmeans
 from cubeseg.config import FitConfig
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, CubeSegError, JobError
+from cubeseg.events import FitEvent, Stage, on_bar, reported
 from cubeseg.executor import HERE, Executor
 from cubeseg.labelling import labelled
 from cubeseg.models import Model, model_class
@@ -25,45 +25,10 @@ from cubeseg.segmentation import Segmentation
 from cubeseg.steps import finish, passing
 from cubeseg.threads import limited
 
-__all__ = ["FitEvent", "fit", "segment"]
+__all__ = ["FitEvent", "Lesson", "block_bytes", "encode", "fit", "guarded", "read", "segment", "train"]
 
 Float32 = NDArray[np.float32]
 Int32 = NDArray[np.int32]
-Made = TypeVar("Made")
-
-Stage = Literal["read", "train", "cluster", "label"]
-# where each stage begins and ends on the bar, by the time that they take on common cubes
-_BAR: dict[str, tuple[float, float]] = {
-    "read": (0.0, 0.1), "train": (0.1, 0.8), "cluster": (0.8, 0.9), "label": (0.9, 1.0),
-}  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class FitEvent:
-    """A step of a run.
-
-    Attributes
-    ----------
-    stage : {"read", "train", "cluster", "label"}
-    done : float
-        The whole run's progress, 0 to 1.
-    message : str
-        What happens, for people.
-    epoch, epochs : int
-        Epochs finished and planned; 0 outside the training.
-    losses : mapping of str to float
-        Mean loss terms of the epoch just finished; empty within an epoch.
-    labels : array of int32, shape (y, x), optional
-        A preview of the labels, 0 = unusable.
-    """
-
-    stage: Stage
-    done: float
-    message: str
-    epoch: int = 0
-    epochs: int = 0
-    losses: Mapping[str, float] = field(default_factory=dict)
-    labels: Int32 | None = None
 
 
 def segment(cube: Cube, config: FitConfig | None = None, **options: Any) -> Segmentation:
@@ -122,9 +87,21 @@ def fit(cube: Cube, config: FitConfig | None = None) -> Generator[FitEvent, None
     yield FitEvent("read", 0.0, "Loading the method")
     # torch comes with the methods that need it, and takes seconds
     make = model_class(config.method)
+    with guarded(cube), limited(config.threads), _executor(config) as executor:
+        return (yield from _fit(cube, config, make, executor))
+
+
+@contextmanager
+def guarded(cube: Cube) -> Iterator[None]:
+    """What goes wrong inside becomes one line.
+
+    Raises
+    ------
+    JobError
+        For exhausted memory, files that can no longer be read, failing devices.
+    """
     try:
-        with limited(config.threads), _executor(config) as executor:
-            return (yield from _fit(cube, config, make, executor))
+        yield
     except CubeSegError:
         raise
     except MemoryError as error:
@@ -147,48 +124,48 @@ def _executor(config: FitConfig) -> AbstractContextManager[Executor]:
 def _fit(
     cube: Cube, config: FitConfig, make: Callable[..., Any], executor: Executor
 ) -> Generator[FitEvent, None, Segmentation]:
-    block_bytes = int(np.clip(config.memory // 64, 4 << 20, 64 << 20))
-    sample = yield from _read(cube, config, block_bytes, executor)
+    sample = yield from read(cube, config, executor)
     candidates = _candidates(config, len(sample.rows))
     sample = yield from _scale(sample, config)
-    yield FitEvent("train", _at("train", 0.0), "Preparing the model")
+    yield FitEvent("train", on_bar("train", 0.0), "Preparing the model")
     model: Model = make(sample.preprocessor, config)
     model.start(sample)
     history: list[dict[str, float]] = []
     notes: list[str] = []
     preview: Int32 | None = None
     if model.epochs:
-        preview = yield from _train(model, sample, config, history, notes)
-    codes = yield from _encode(model, sample, "cluster", _at("cluster", 0.0))
+        preview = yield from train(Lesson(model, sample), config, history, notes)
+    codes = yield from encode(model, sample, "cluster", on_bar("cluster", 0.0))
     candidates = _bounded(candidates, sample, notes)
     criteria: dict[str, dict[int, float]] = {}
     if config.refine and config.selection == "agreement" and len(candidates) > 1:
         steps = choose_number(codes, candidates, sample, model, config)
-        chosen, criteria = yield from _reported(steps, "cluster", "Looking for the number of classes", 0.0, 0.5)
+        chosen, criteria = yield from reported(steps, "cluster", "Looking for the number of classes", 0.0, 0.5)
         candidates = range(chosen, chosen + 1)
     clustering = yield from _cluster(codes, candidates, config)
     if not criteria:
         criteria = {"score": clustering.scores, "silhouette": clustering.scores}
     if config.refine and len(clustering.centroids) > 1:
         refining = refined(clustering, codes, sample, model, config)
-        clustering = yield from _reported(refining, "cluster", "Refining the classes", 0.5)
-        codes = yield from _encode(model, sample, "cluster", _at("cluster", 1.0))
+        clustering = yield from reported(refining, "cluster", "Refining the classes", 0.5)
+        codes = yield from encode(model, sample, "cluster", on_bar("cluster", 1.0))
     clustering = _ordered(clustering, codes, sample, preview)
     usable = sample.usable
     # maps of the image take the place of the training spectra in memory
     del sample, codes
-    labelling = labelled(cube, config, usable, model, clustering, block_bytes, executor)
-    result = yield from passing(labelling, lambda step: FitEvent("label", _at("label", step[0]), step[1]))
+    labelling = labelled(cube, config, usable, model, clustering, block_bytes(config), executor)
+    result = yield from passing(labelling, lambda step: FitEvent("label", on_bar("label", step[0]), step[1]))
     result.history, result.notes, result.criteria = history, notes, criteria
     return result
 
 
-def _at(stage: Stage, part: float) -> float:
-    start, end = _BAR[stage]
-    return start + (end - start) * min(max(part, 0.0), 1.0)
+def block_bytes(config: FitConfig) -> int:
+    """Size of the parts in which the cube is read."""
+    return int(np.clip(config.memory // 64, 4 << 20, 64 << 20))
 
 
-def _read(cube: Cube, config: FitConfig, block_bytes: int, executor: Executor) -> Generator[FitEvent, None, Sample]:
+def read(cube: Cube, config: FitConfig, executor: Executor = HERE) -> Generator[FitEvent, None, Sample]:
+    """Draw the training sample; its preprocessor is not fitted yet."""
     yield FitEvent("read", 0.0, "Reading the cube")
     bins = min(cube.n_bands, config.bins)
     limit = max(256, min(config.sample, config.memory // 3 // (4 * bins)))
@@ -198,15 +175,15 @@ def _read(cube: Cube, config: FitConfig, block_bytes: int, executor: Executor) -
         limit=limit,
         seed=config.seed,
         noise=config.noise,
-        block_bytes=block_bytes,
+        block_bytes=block_bytes(config),
         executor=executor,
     )
-    return (yield from _reported(steps, "read", "Reading the cube"))
+    return (yield from reported(steps, "read", "Reading the cube"))
 
 
 def _scale(sample: Sample, config: FitConfig) -> Generator[FitEvent, None, Sample]:
     def event(name: str) -> FitEvent:
-        return FitEvent("read", _at("read", 1.0), f"Looking for the best scaling: {name}")
+        return FitEvent("read", on_bar("read", 1.0), f"Looking for the best scaling: {name}")
 
     return (yield from passing(scaled(sample, config), event))[0]
 
@@ -229,12 +206,60 @@ def _bounded(candidates: range, sample: Sample, notes: list[str]) -> range:
     return range(candidates.start, min(candidates.stop, most + 1))
 
 
-def _train(
-    model: Any, sample: Sample, config: FitConfig, history: list[dict[str, float]], notes: list[str]
+class Lesson:
+    """What :func:`train` needs beside the optimiser: the loss of some spectra, and a look at the codes now and then.
+
+    Parameters
+    ----------
+    model : Model
+        That learns by gradient descent.
+    sample : Sample
+    """
+
+    def __init__(self, model: Any, sample: Sample) -> None:
+        self.model, self.sample = model, sample
+
+    def loss(self, chosen: NDArray[np.intp], progress: float) -> dict[str, Any]:
+        """Loss terms (tensors) of some spectra of the sample, "total" among them; `progress` runs from 0 to 1."""
+        terms: dict[str, Any] = self.model.loss(*self.sample.part(chosen), progress)
+        return terms
+
+    def recluster(self, codes: Float32) -> Int32:
+        """Move the prototypes to where the codes (n, d) are now; returns labels (n,) 0.. for a preview."""
+        labels: Int32 = self.model.recluster(codes)
+        return labels
+
+
+def train(
+    lesson: Lesson, config: FitConfig, history: list[dict[str, float]], notes: list[str]
 ) -> Generator[FitEvent, None, Int32 | None]:
-    """Gradient descent; returns the last preview's labels of the sample (n,)."""
+    """Gradient descent: the only training loop.
+
+    Parameters
+    ----------
+    lesson : Lesson
+    config : FitConfig
+    history, notes : list
+        Grow: the losses of every epoch, and what people should know.
+
+    Yields
+    ------
+    FitEvent
+        For every batch, and with losses for every epoch.
+
+    Returns
+    -------
+    array of int32, shape (n,), or None
+        The last preview's labels of the sample.
+
+    Raises
+    ------
+    JobError
+        If the loss is not finite in the first epoch.
+    """
     import torch
 
+    model, sample = lesson.model, lesson.sample
     optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     n, epochs = len(sample.rows), model.epochs
     per_epoch = -(-n // config.batch)
@@ -250,7 +275,7 @@ def _train(
         for step in range(per_epoch):
             chosen = np.sort(order[step * config.batch : (step + 1) * config.batch])
             progress = (epoch + step / per_epoch) / epochs
-            terms = model.loss(*sample.part(chosen), progress)
+            terms = lesson.loss(chosen, progress)
             optimiser.zero_grad(set_to_none=True)
             terms["total"].backward()
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -260,14 +285,14 @@ def _train(
                     raise JobError(note)
                 model.reset(good)
                 notes.append(f"{note}; the model of epoch {epoch} was kept")
-                yield FitEvent("train", _at("train", 1.0), notes[-1], epoch, epochs)
+                yield FitEvent("train", on_bar("train", 1.0), notes[-1], epoch, epochs)
                 return labels
             optimiser.step()
             if config.schedule == "onecycle":
                 schedule.step()
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / per_epoch
-            done = _at("train", progress)
+            done = on_bar("train", progress)
             yield FitEvent("train", done, f"Training: epoch {epoch + 1} of {epochs}", epoch, epochs)
         if config.schedule == "plateau":
             schedule.step(sums["total"])
@@ -276,12 +301,12 @@ def _train(
         image = None
         if epoch == 0 or (epoch + 1) % every == 0 or epoch + 1 == epochs:
             model.survey(sample)
-            codes = yield from _encode(model, sample, "train", _at("train", (epoch + 1) / epochs))
-            before, labels = labels, model.recluster(codes)
+            codes = yield from encode(model, sample, "train", on_bar("train", (epoch + 1) / epochs))
+            before, labels = labels, lesson.recluster(codes)
             quiet = quiet + 1 if before is not None and (before == labels).mean() >= config.settled else 0
             image = sample.image(labels + 1)
         message = f"Training: epoch {epoch + 1} of {epochs}"
-        yield FitEvent("train", _at("train", (epoch + 1) / epochs), message, epoch + 1, epochs, sums, image)
+        yield FitEvent("train", on_bar("train", (epoch + 1) / epochs), message, epoch + 1, epochs, sums, image)
         if quiet >= 2 and config.settled < 1:
             break
     return labels
@@ -302,7 +327,8 @@ def _broken(epoch: int, loss: float, config: FitConfig) -> str:
     )
 
 
-def _encode(model: Model, sample: Sample, stage: Stage, done: float) -> Generator[FitEvent, None, Float32]:
+def encode(model: Model, sample: Sample, stage: Stage, done: float) -> Generator[FitEvent, None, Float32]:
+    """Codes (n, d) of the sample."""
     codes = []
     for start in range(0, len(sample.rows), 8192):
         codes.append(model.encode(*sample.part(slice(start, start + 8192)))[0])
@@ -313,20 +339,9 @@ def _encode(model: Model, sample: Sample, stage: Stage, done: float) -> Generato
 def _cluster(codes: Float32, candidates: range, config: FitConfig) -> Generator[FitEvent, None, Clustering]:
     def event(step: tuple[int, float]) -> FitEvent:
         part = 0.5 * (step[0] - candidates.start + 1) / len(candidates)
-        return FitEvent("cluster", _at("cluster", part), f"Clustering: {step[0]} classes score {step[1]:.3f}")
+        return FitEvent("cluster", on_bar("cluster", part), f"Clustering: {step[0]} classes score {step[1]:.3f}")
 
     return (yield from passing(iterative_kmeans(codes, candidates, config.seed), event))
-
-
-def _reported(
-    steps: Generator[float, None, Made], stage: Stage, message: str, begin: float = 0.0, end: float = 1.0
-) -> Generator[FitEvent, None, Made]:
-    """The steps of a part of the work as events; they yield how much of it is done."""
-
-    def event(part: float) -> FitEvent:
-        return FitEvent(stage, _at(stage, begin + (end - begin) * part), f"{message}: {part:.0%}")
-
-    return passing(steps, event)
 
 
 def _ordered(clustering: Clustering, codes: Float32, sample: Sample, preview: Int32 | None) -> Clustering:
