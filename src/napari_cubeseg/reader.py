@@ -10,7 +10,7 @@ from napari.utils.notifications import show_error
 
 from cubeseg.bundle import is_result, load
 from cubeseg.errors import CubeSegError
-from cubeseg.io import ChoiceNeeded, format_of, open_cube, reopen
+from cubeseg.io import ChoiceNeeded, format_of, open_cube, reopen, takes_long
 from napari_cubeseg.layers import cube_layer, map_layers, segmentation_layer
 
 __all__ = ["get_reader", "read"]
@@ -62,8 +62,8 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
 def _takes_long(path: str | Path) -> bool:
     """Whether opening would hold up the window."""
     try:
-        return Path(path).stat().st_size > _LARGE or format_of(path).expands
-    except (OSError, CubeSegError):
+        return Path(path).stat().st_size > _LARGE or takes_long(path)
+    except OSError:
         return False
 
 

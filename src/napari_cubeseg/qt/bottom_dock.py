@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtWidgets import QDockWidget, QLayout, QMainWindow, QVBoxLayout, QWidget
 
 __all__ = ["BottomDock", "dock_of"]
 
 
 class BottomDock(QWidget):
-    """A widget whose dock moves to the bottom of the window, as a tab where another one of ours is there."""
+    """A widget whose dock moves to the bottom of the window, as a tab where another one of ours is there.
+
+    What it shows goes into :attr:`rows`.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._placed = False
+        self.rows = QVBoxLayout(self)
+        self.rows.setContentsMargins(6, 4, 6, 4)
+        self.rows.setSpacing(2)
+        self.rows.setSizeConstraint(QLayout.SizeConstraint.SetNoConstraint)
+
+    def minimumSizeHint(self) -> QSize:
+        """Small: napari adds docks to the right, and the window would grow by all that fits below the image."""
+        return QSize(240, 120)
 
     def showEvent(self, event: Any) -> None:
         """Move after the first showing."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QRectF, QSignalBlocker, Qt, QTimer, Signal
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QPushButton
 
 import pyqtgraph as pg  # isort: skip
 
@@ -110,11 +110,8 @@ class LatentDock(BottomDock):
         bar.addStretch()
         for widget in (self.assign, self.new, self.forget):
             bar.addWidget(widget)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 4, 6, 4)
-        layout.setSpacing(2)
-        layout.addLayout(bar)
-        layout.addWidget(self.plot, 1)
+        self.rows.addLayout(bar)
+        self.rows.addWidget(self.plot, 1)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(60)

@@ -30,7 +30,6 @@ class SegmentDock(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(330)
         inside = QWidget(self)
         layout = QVBoxLayout(inside)
         layout.setContentsMargins(8, 4, 8, 8)
@@ -47,6 +46,7 @@ class SegmentDock(QScrollArea):
             layout.addWidget(panel)
         layout.addStretch()
         self.setWidget(inside)
+        self.setMinimumWidth(inside.minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width())
         self._placed = False
         # a cancelled generator lets go of the cube within a step, so closing the window ends the run too
         self.destroyed.connect(session.stop_work)
@@ -61,4 +61,4 @@ class SegmentDock(QScrollArea):
     def _narrow(self) -> None:
         dock = dock_of(self)
         if dock is not None and not dock.isFloating() and isinstance(dock.parent(), QMainWindow):
-            dock.parent().resizeDocks([dock], [_WIDTH], Qt.Orientation.Horizontal)
+            dock.parent().resizeDocks([dock], [max(_WIDTH, self.minimumWidth())], Qt.Orientation.Horizontal)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QVBoxLayout
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel
 
 import pyqtgraph as pg  # isort: skip
 
@@ -43,11 +43,8 @@ class SpectraDock(BottomDock):
             box.toggled.connect(self._draw_soon)
         bar.addStretch()
         bar.addWidget(self.readout)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 4, 6, 4)
-        layout.setSpacing(2)
-        layout.addLayout(bar)
-        layout.addWidget(self.plot, 1)
+        self.rows.addLayout(bar)
+        self.rows.addWidget(self.plot, 1)
 
         # one click changes class, selection and pixel, a stroke the classes at every move: draw once for all of them
         self._soon = QTimer(self)

@@ -47,7 +47,7 @@ class TrainPanel(QWidget):
             label="Epochs", min=1, max=10000, value=defaults.epochs,
             tooltip="How often the network sees the training spectra; more takes longer and may separate better",
         )  # fmt: skip
-        numbers = Container(widgets=[self.least, self.most, self.epochs], layout="horizontal", labels=True)
+        numbers = Container(widgets=[self.least, self.most], layout="horizontal", labels=True)
         self._main = Container(widgets=[self.method, numbers], labels=False)
         for container in (self._main, numbers):
             container.margins = (0, 0, 0, 0)
@@ -142,7 +142,7 @@ class TrainPanel(QWidget):
                 tooltip="The same seed gives the same result on the same machine",
             ),
         }  # fmt: skip
-        return Container(widgets=list(self._more.values()), labels=True)
+        return Container(widgets=[self.epochs, *self._more.values()], labels=True)
 
     def _run(self) -> None:
         try:
