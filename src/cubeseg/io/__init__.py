@@ -30,6 +30,7 @@ from cubeseg.io.registry import (
     reader,
     remember,
     reopen,
+    takes_long,
 )
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "remember",
     "reopen",
     "ripple",
+    "takes_long",
     "tiff",
     "zarr_store",
 ]

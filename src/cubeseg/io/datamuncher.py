@@ -17,7 +17,7 @@ from cubeseg.cube import Cube, Source
 from cubeseg.errors import DataError
 from cubeseg.io.band_names import axis_of_names
 from cubeseg.io.layout import check_memory, check_size
-from cubeseg.io.registry import ReadOptions, reader
+from cubeseg.io.registry import ReadOptions, reader, unpacks_quickly
 
 __all__: list[str] = []
 
@@ -29,7 +29,12 @@ def _is_datamuncher(path: Path, head: bytes) -> bool:
     return path.suffix.lower() in (".dms", ".ims") and _START.match(head) is not None
 
 
-@reader("DataMuncher", (".dms", ".ims"), _is_datamuncher)
+def _is_long_text(path: Path) -> bool:
+    # twelve times slower than unpacking
+    return path.suffix.lower() == ".ims" and not unpacks_quickly(12 * path.stat().st_size)
+
+
+@reader("DataMuncher", (".dms", ".ims"), _is_datamuncher, slow=_is_long_text)
 def read_datamuncher(path: Path, options: ReadOptions) -> Cube:
     """Element maps; the names are in ``metadata["band_names"]``."""
     with path.open("rb") as file:

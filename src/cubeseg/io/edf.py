@@ -22,6 +22,8 @@ from cubeseg.io.registry import ReadOptions, reader
 
 __all__: list[str] = []
 
+# bytes of frames, and files, whose headers are read in a tenth of a second
+_LARGE, _MANY = 64 << 20, 300
 # mapping detectors number their files by row: painting_xia00_0001_0000_0042.edf
 _NUMBERED = re.compile(r"(.*?)(\d+)(\.edf)", re.I | re.S)
 
@@ -60,7 +62,12 @@ def _is_edf(path: Path, head: bytes) -> bool:
     return head.lstrip()[:1] == b"{" and b"ByteOrder" in head and b"Dim_1" in head
 
 
-@reader("EDF", (".edf",), _is_edf)
+def _are_many(path: Path) -> bool:
+    """A file with many frames, or one of many files."""
+    return path.stat().st_size > _LARGE or len(_series(path)) > _MANY
+
+
+@reader("EDF", (".edf",), _is_edf, slow=_are_many)
 def read_edf(path: Path, options: ReadOptions) -> Cube:
     """All frames of the file; of a file with one, those of all files that are numbered like it."""
     if importlib.util.find_spec("fabio") is None:

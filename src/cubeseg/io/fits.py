@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cubeseg.cube import Cube, LazyArray, Noise, Source
 from cubeseg.errors import ConfigError, DataError
-from cubeseg.io.fits_blocks import check_blocks
+from cubeseg.io.fits_blocks import check_blocks, is_packed
 from cubeseg.io.fits_packed import unpacked
 from cubeseg.io.fits_sides import Flagged, Role, bad_bits, role_of, white_light
 from cubeseg.io.fits_world import sky, spectral_axis, spectral_number, stokes_names
@@ -35,7 +35,7 @@ def _is_fits(path: Path, head: bytes) -> bool:
     return head.startswith(b"SIMPLE  =") or (head.startswith(b"\x1f\x8b") and ".fit" in path.name.lower())
 
 
-@reader("FITS", (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz"), _is_fits, (_STOKES,))
+@reader("FITS", (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz"), _is_fits, (_STOKES,), slow=is_packed)
 def read_fits(path: Path, options: ReadOptions) -> Cube:
     """The image extension that holds the cube."""
     from astropy.io import fits
@@ -48,7 +48,7 @@ def read_fits(path: Path, options: ReadOptions) -> Cube:
         return _cube(path, hdus, _choose(path, hdus, options), options)
 
 
-@reader("FITS", (), lambda path, head: head.startswith((b"GILDAS-IMAGE", b"GILDAS_IMAGE")))
+@reader("GILDAS image", (), lambda path, head: head.startswith((b"GILDAS-IMAGE", b"GILDAS_IMAGE")), refuses=True)
 def refuse_gildas(path: Path, options: ReadOptions) -> Cube:
     """GILDAS writes FITS itself."""
     raise DataError(f"{path}: is an image of GILDAS; export it there as FITS (FITS {path.stem}.fits FROM {path.name})")
@@ -62,7 +62,7 @@ def _is_casa(path: Path, head: bytes) -> bool:
         return False
 
 
-@reader("CASA image", (), _is_casa, folders=True)
+@reader("CASA image", (), _is_casa, folders=True, refuses=True)
 def refuse_casa(path: Path, options: ReadOptions) -> Cube:
     """CASA writes FITS itself."""
     raise DataError(

@@ -6,20 +6,23 @@ Source: FITS standard 4.0, chapters 3 and 4. What a header claims decides how mu
 from __future__ import annotations
 
 import gzip
+import io
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from cubeseg.errors import DataError
 from cubeseg.io.layout import check_memory, check_size
+from cubeseg.io.registry import unpacks_quickly
 
-__all__ = ["check_blocks"]
+__all__ = ["check_blocks", "is_packed"]
 
 _BLOCK, _CARD = 2880, 80
 _BITPIX = (8, 16, 32, 64, -32, -64)
 # of the standard: axes and columns
 _MOST = 999
-_WANTED = ("BITPIX", "NAXIS", "PCOUNT", "GCOUNT", "GROUPS", "TFIELDS", "ZNAXIS")
+_WANTED = ("BITPIX", "NAXIS", "PCOUNT", "GCOUNT", "GROUPS", "TFIELDS", "ZNAXIS", "ZIMAGE")
 # longer headers are none
 _LONGEST = 64 << 20
 
@@ -32,8 +35,35 @@ def check_blocks(path: Path) -> None:
     DataError
         With both sizes, or the keyword that is wrong.
     """
-    with path.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
+    for _ in _headers(path):
+        pass
+
+
+def is_packed(path: Path) -> bool:
+    """Whether much must be unpacked before a file is open: all of a large gzipped one, or compressed tiles.
+
+    Raises
+    ------
+    DataError
+        As :func:`check_blocks`.
+    """
+    if _is_gzip(path):
+        with path.open("rb") as file:
+            file.seek(-4, io.SEEK_END)
+            # of the last part of the file, and no more than the last digits of it
+            said = int.from_bytes(file.read(4), "little")
+        return not unpacks_quickly(max(said, 2 * path.stat().st_size))
+    return any(keywords.get("ZIMAGE") == "T" for keywords in _headers(path))
+
+
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _headers(path: Path) -> Iterator[dict[str, str]]:
+    """The structural keywords of each extension, after its end was found in the file."""
+    packed = _is_gzip(path)
     there = _unpacked_size(path) if packed else path.stat().st_size
     with gzip.open(path) if packed else path.open("rb") as file:
         at = 0
@@ -46,6 +76,7 @@ def check_blocks(path: Path) -> None:
             keywords, length = header
             size = _size(path, keywords)
             check_size(str(path), there, at + length + size)
+            yield keywords
             at += length + size + -size % _BLOCK
 
 

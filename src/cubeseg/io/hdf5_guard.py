@@ -26,7 +26,7 @@ def check_hdf5(path: str | Path) -> None:
     """Refuse a file in which the HDF5 library hangs or crashes: nothing could end it in this process.
 
     Another process (:mod:`cubeseg.io.hdf5_look`) goes through the file first: all links, objects and attributes, and
-    for two seconds values. It is ended when a single step takes 2 s of the processor's time; the clock alone counts
+    for a short while values. It is ended when a single step takes 2 s of the processor's time; the clock alone counts
     only after two minutes, so neither the size of a healthy file nor a slow disk matters. A file that has not changed
     since is not looked at again.
 

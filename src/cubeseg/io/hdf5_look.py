@@ -26,8 +26,10 @@ _STUCK = 2.0
 # of the clock, for steps in which nothing happens; and for the next file
 _WAITS, _IDLE = 120.0, 60.0
 _MEMORY = 4 << 30
-# bytes that are read whole, and first; of the largest chunk that is unpacked; seconds after which no more are read
-_TINY, _SMALL, _CHUNK, _VALUES = 64 << 10, 8 << 20, 32 << 20, 2.0
+# seconds after which no more values are read; how many of the largest datasets, which are the cubes, come first
+_VALUES, _FIRST = 0.3, 4
+# bytes of what is read whole, of vectors that are, and of the largest chunk that is unpacked
+_TINY, _SMALL, _CHUNK = 64 << 10, 8 << 20, 32 << 20
 # exit statuses: as of faulthandler; more memory than a healthy file takes
 _CIRCLES, _FULL = 1, 3
 
@@ -77,8 +79,9 @@ def look(path: str, watch: _Watch) -> None:
                     sizes.append((item.nbytes, item.name))
                 if "DIMENSION_LIST" in names:
                     _scales(item, watch)
+        sizes.sort(reverse=True)
         end = time.monotonic() + _VALUES
-        for size, name in sorted(sizes, key=_order):
+        for size, name in [*sizes[:_FIRST], *sizes[: _FIRST - 1 : -1]]:
             watch.step()
             if time.monotonic() > end:
                 break
@@ -173,21 +176,15 @@ def _scales(dataset: Any, watch: _Watch) -> None:
             _ = scale.name, scale.shape
 
 
-def _order(found: tuple[int, str]) -> tuple[int, int]:
-    """What readers read whole first, then the largest, which are the cubes."""
-    size = found[0]
-    return (0, size) if size <= _TINY else (1, -size) if size > _SMALL else (2, size)
-
-
 def _values(dataset: Any, size: int) -> None:
-    """All of a small dataset; the first and the last value of a large one."""
-    if 0 < size <= _SMALL:
+    """All of what a reader may read whole; the first and the last value of all else."""
+    if size <= _TINY or (dataset.ndim == 1 and size <= _SMALL):
         dataset[()]
         return
     chunk = dataset.dtype.itemsize
     for length in dataset.chunks or ():
         chunk *= length
-    if size and chunk <= _CHUNK:
+    if chunk <= _CHUNK:
         dataset[(0,) * dataset.ndim]
         dataset[(-1,) * dataset.ndim]
 

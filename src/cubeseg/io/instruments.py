@@ -71,17 +71,33 @@ _INSTRUMENTS = (
 )
 
 
+def _starts_a_process(path: Path) -> bool:
+    return True
+
+
 def _read(instrument: _Instrument, path: Path, options: ReadOptions) -> Cube:
     return _cube(path, instrument.name, _unpacked(path, instrument.plugin, options))
 
 
 for _instrument in _INSTRUMENTS:
-    reader(_instrument.name, _instrument.suffixes, _instrument.sniff, _instrument.settings, expands=True)(
+    reader(_instrument.name, _instrument.suffixes, _instrument.sniff, _instrument.settings, slow=_starts_a_process)(
         partial(_read, _instrument)
     )
 
 
-@reader("Bruker spectrum", (".spx",), lambda path, head: path.suffix.lower() == ".spx" and b"TRTSpectrum" in head)
+def _is_spx(path: Path, head: bytes) -> bool:
+    return path.suffix.lower() == ".spx" and b"TRTSpectrum" in head
+
+
+def _is_asw(path: Path, head: bytes) -> bool:
+    return path.suffix.lower() == ".asw" and head.startswith(b"\0" * 4)
+
+
+def _is_hspy(path: Path, head: bytes) -> bool:
+    return path.suffix.lower() == ".hspy" and head.startswith(SIGNATURE)
+
+
+@reader("Bruker spectrum", (".spx",), _is_spx, refuses=True)
 def read_spx(path: Path, options: ReadOptions) -> Cube:
     """Refused: no map."""
     raise DataError(
@@ -89,14 +105,14 @@ def read_spx(path: Path, options: ReadOptions) -> Cube:
     )
 
 
-@reader("JEOL project", (".asw",), lambda path, head: path.suffix.lower() == ".asw" and head.startswith(b"\0" * 4))
+@reader("JEOL project", (".asw",), _is_asw, refuses=True)
 def read_asw(path: Path, options: ReadOptions) -> Cube:
     """Refused, with the maps that lie beside it: the names in it may lead anywhere."""
     maps = sorted(str(found.relative_to(path.parent)) for found in path.parent.glob("*/*/*.pts"))
     raise DataError(f"{path}: is the list of a project; open its map ({', '.join(maps[:3]) or 'a .pts file'}) instead")
 
 
-@reader("HyperSpy", (".hspy",), lambda path, head: path.suffix.lower() == ".hspy" and head.startswith(SIGNATURE))
+@reader("HyperSpy", (".hspy",), _is_hspy, slow=_starts_a_process)
 def read_hspy(path: Path, options: ReadOptions) -> Cube:
     """HyperSpy's own HDF5; the data stay in the file."""
     check_hdf5(path)
@@ -108,7 +124,7 @@ def read_hspy(path: Path, options: ReadOptions) -> Cube:
     (".emd",),
     lambda path, head: path.suffix.lower() == ".emd" and head.startswith(SIGNATURE),
     (_DETECTOR, *_THIN),
-    expands=True,
+    slow=_starts_a_process,
 )
 def read_emd(path: Path, options: ReadOptions) -> Cube:
     """Velox; other EMD files (Berkeley's) through RosettaSciIO."""
@@ -121,13 +137,13 @@ def _is_zspy(path: Path, head: bytes) -> bool:
     return path.suffix.lower() == ".zspy" and (path.is_dir() or head.startswith(b"PK"))
 
 
-@reader("HyperSpy Zarr", (".zspy",), _is_zspy, folders=True, expands=True)
+@reader("HyperSpy Zarr", (".zspy",), _is_zspy, folders=True, slow=_starts_a_process)
 def read_zspy_folder(path: Path, options: ReadOptions) -> Cube:
     """A Zarr folder of HyperSpy."""
     return _cube(path, "HyperSpy Zarr", _unpacked(path, "zspy", options))
 
 
-reader("HyperSpy Zarr", (".zspy",), _is_zspy, expands=True)(read_zspy_folder)
+reader("HyperSpy Zarr", (".zspy",), _is_zspy, slow=_starts_a_process)(read_zspy_folder)
 
 
 def _installed() -> bool:

@@ -19,9 +19,10 @@ from cubeseg.errors import DataError
 from cubeseg.io.layout import check_memory, check_size
 from cubeseg.io.mat5_stream import PART, Inflating, Stream
 
-__all__ = ["Mat5", "Part", "Stored", "is_mat5"]
+__all__ = ["COMPRESSED", "Mat5", "Part", "Stored", "is_mat5"]
 
-_INT8, _INT32, _UINT32, _MATRIX, _COMPRESSED = 1, 5, 6, 14, 15
+COMPRESSED = 15
+_INT8, _INT32, _UINT32, _MATRIX = 1, 5, 6, 14
 # data types of the format that hold numbers, or characters
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _TEXTS = {2: "u1", 4: "u2", 16: "u1", 17: "u2", 18: "u4"}
@@ -206,10 +207,10 @@ class Mat5:
             if len(tag) < 8:
                 return
             kind, size = (int(n) for n in np.frombuffer(tag, f"{self._order}u4"))
-            if kind not in (_MATRIX, _COMPRESSED):
+            if kind not in (_MATRIX, COMPRESSED):
                 raise self._damaged(f"there is no variable at byte {at} where one is due")
-            self._check_whole(at + 8, size, kind == _COMPRESSED)
-            self._variable(at + 8, size, kind == _COMPRESSED)
+            self._check_whole(at + 8, size, kind == COMPRESSED)
+            self._variable(at + 8, size, kind == COMPRESSED)
             at += 8 + size
         raise self._damaged(f"it holds more than {_MOST} variables")
 

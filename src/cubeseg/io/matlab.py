@@ -14,10 +14,10 @@ from cubeseg.errors import DataError
 from cubeseg.io.hdf5 import SIGNATURE, cube_of, lazy_dataset, text
 from cubeseg.io.layout import bad_bands, choose, make_axis, spatial_order
 from cubeseg.io.lazy import AxisView
-from cubeseg.io.mat5 import Mat5, Stored, is_mat5
+from cubeseg.io.mat5 import COMPRESSED, Mat5, Stored, is_mat5
 from cubeseg.io.matlab_tables import SETTINGS, find_table
 from cubeseg.io.matlab_variables import LONGEST, Magnitude, Reversed, Variable, Variables
-from cubeseg.io.registry import ReadOptions, reader
+from cubeseg.io.registry import ReadOptions, reader, unpacks_quickly
 
 __all__: list[str] = []
 
@@ -36,7 +36,18 @@ def read_v73(path: Path, options: ReadOptions) -> Cube:
     return cube_of(path, lambda file: _cube(_v73(path, file), "MATLAB 7.3", options))
 
 
-@reader("MATLAB", (".mat",), lambda path, head: is_mat5(head) or head.startswith(b"MATLAB 5.0"), SETTINGS)
+def _is_v5(path: Path, head: bytes) -> bool:
+    return is_mat5(head) or head.startswith(b"MATLAB 5.0")
+
+
+def _unpacks(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(132)
+    # numbers of instruments are packed to a quarter or so; the type of the first element tells whether they are
+    return COMPRESSED in (head[128], head[131]) and not unpacks_quickly(4 * path.stat().st_size)
+
+
+@reader("MATLAB", (".mat",), _is_v5, SETTINGS, slow=_unpacks)
 def read_v5(path: Path, options: ReadOptions) -> Cube:
     """The chosen variable is mapped, or unpacked where it is compressed; of the others only small ones are read."""
     file = Mat5(path)

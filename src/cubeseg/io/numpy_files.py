@@ -14,7 +14,7 @@ from cubeseg.axis import SpectralAxis
 from cubeseg.cube import Cube, Source
 from cubeseg.errors import DataError
 from cubeseg.io.layout import check_memory, check_size, choose, make_axis, spatial_order, vectors_of
-from cubeseg.io.registry import ReadOptions, reader
+from cubeseg.io.registry import ReadOptions, reader, unpacks_quickly
 
 __all__: list[str] = []
 
@@ -42,7 +42,17 @@ def read_npy(path: Path, options: ReadOptions) -> Cube:
     return Cube(data, SpectralAxis.channels(data.shape[0]), source=source)
 
 
-@reader("NumPy archive", (".npz",), lambda path, head: head.startswith(b"PK") and path.suffix.lower() == ".npz")
+def _is_npz(path: Path, head: bytes) -> bool:
+    return head.startswith(b"PK") and path.suffix.lower() == ".npz"
+
+
+def _unpacks(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        packed = [m for m in archive.infolist() if m.compress_type != zipfile.ZIP_STORED]
+    return not unpacks_quickly(sum(member.file_size for member in packed))
+
+
+@reader("NumPy archive", (".npz",), _is_npz, slow=_unpacks)
 def read_npz(path: Path, options: ReadOptions) -> Cube:
     """The 3-D member, with a vector of its length as axis.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 from cubeseg.calibration import inside, recalibrated
 from cubeseg.cube import Cube, Source
 from cubeseg.errors import ConfigError, DataError
+from cubeseg.io.choices import Candidate, ChoiceNeeded, ReadOptions, Setting
 from cubeseg.io.remembered import keep, recall
 
 __all__ = [
@@ -32,81 +33,12 @@ __all__ = [
     "reader",
     "remember",
     "reopen",
+    "takes_long",
+    "unpacks_quickly",
 ]
 
-
-@dataclass(frozen=True)
-class Candidate:
-    """One dataset of a file that could be the cube.
-
-    Its name inside the file, shape, dtype as text, and the axis (of the stored order) that is most probably
-    spectral, None where nothing tells.
-    """
-
-    dataset: str
-    shape: tuple[int, ...]
-    dtype: str
-    spectral_axis: int | None = None
-
-
-class ChoiceNeeded(DataError):
-    """The user must say something before the file can be opened.
-
-    Parameters
-    ----------
-    message : str
-    path : str
-    candidates : tuple of Candidate
-        Which dataset, and which of its axes, is meant; best first.
-    settings : tuple of Setting
-        What else there is to say, with a default for this file: how to thin a cube that would fill the memory, for one.
-    """
-
-    def __init__(
-        self, message: str, path: str, candidates: tuple[Candidate, ...], settings: tuple[Setting, ...] = ()
-    ) -> None:
-        super().__init__(message)
-        self.path = path
-        self.candidates = candidates
-        self.settings = settings
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Something that the reader of a format lets people choose.
-
-    `text` asks for it in the users' words; `values` are the answers with what to call them, none for free text;
-    `default` holds where nothing is said.
-    """
-
-    name: str
-    text: str
-    values: tuple[tuple[str, str], ...] = ()
-    default: str = ""
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """What the user says where the file does not.
-
-    Parameters
-    ----------
-    dataset : str, optional
-    spectral_axis : int, optional
-        Index as stored.
-    axis : str
-        Another calibration of the spectral axis, see :mod:`cubeseg.calibration`.
-    settings : mapping of str to str
-        Of the format, see :class:`Setting`; only those that were said.
-    ask : bool
-        List what there is to choose from, also where the file decides.
-    """
-
-    dataset: str | None = None
-    spectral_axis: int | None = None
-    axis: str = ""
-    settings: Mapping[str, str] = field(default_factory=dict)
-    ask: bool = False
+# bytes that are unpacked in a tenth of a second
+_QUICK = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -128,8 +60,10 @@ class Format:
         Such a cube is a folder; its sniff is given folders only, with an empty head.
     generic : bool
         Takes files of many layouts, and is asked after those that know theirs.
-    expands : bool
-        Opening a file takes long, because all of it must be unpacked.
+    slow : callable (path) -> bool
+        Whether opening a file of this format takes long, see :func:`takes_long`.
+    refuses : bool
+        Such files are recognised only to say what else to open.
     """
 
     name: str
@@ -139,7 +73,8 @@ class Format:
     settings: tuple[Setting, ...] = ()
     folders: bool = False
     generic: bool = False
-    expands: bool = False
+    slow: Callable[[Path], bool] = lambda path: False
+    refuses: bool = False
 
 
 _FORMATS: list[Format] = []
@@ -152,12 +87,13 @@ def reader(
     settings: tuple[Setting, ...] = (),
     folders: bool = False,
     generic: bool = False,
-    expands: bool = False,
+    slow: Callable[[Path], bool] = lambda path: False,
+    refuses: bool = False,
 ) -> Callable[[Callable[[Path, ReadOptions], Cube]], Callable[[Path, ReadOptions], Cube]]:
     """Register the decorated function as the reader of a format."""
 
     def register(read: Callable[[Path, ReadOptions], Cube]) -> Callable[[Path, ReadOptions], Cube]:
-        _FORMATS.append(Format(name, suffixes, sniff, read, settings, folders, generic, expands))
+        _FORMATS.append(Format(name, suffixes, sniff, read, settings, folders, generic, slow, refuses))
         return read
 
     return register
@@ -297,16 +233,40 @@ def format_of(path: str | Path) -> Format:
     return _format_of(file, _head(file))
 
 
+def takes_long(path: str | Path) -> bool:
+    """Whether opening takes more than about a tenth of a second, because much must be unpacked or looked through.
+
+    Modules that are imported for the first time are not counted.
+
+    Returns
+    -------
+    bool
+        False too for what cannot be opened at all.
+    """
+    try:
+        return format_of(path).slow(Path(path))
+    except Exception:
+        return False
+
+
+def unpacks_quickly(size: int) -> bool:
+    """Whether opening a file may wait until so many bytes are unpacked or read."""
+    return size <= _QUICK
+
+
 def _format_of(file: Path, head: bytes) -> Format:
     folder = file.is_dir()
     for known in formats():
         if known.folders == folder and _is_of(file, head, known):
             return known
     if folder:
-        names = ", ".join(dict.fromkeys(known.name for known in formats() if known.folders))
-        raise DataError(f"{file}: is a folder, and no cube of its own ({names}); name a file in it")
-    names = ", ".join(dict.fromkeys(known.name for known in formats()))
-    raise DataError(f"{file}: is of no format that cubeseg reads ({names})")
+        raise DataError(f"{file}: is a folder, and no cube of its own ({_names(folder)}); name a file in it")
+    raise DataError(f"{file}: is of no format that cubeseg reads ({_names(folder)})")
+
+
+def _names(folders: bool) -> str:
+    there = (known.name for known in formats() if not known.refuses and (known.folders or not folders))
+    return ", ".join(dict.fromkeys(there))
 
 
 def _is_of(file: Path, head: bytes, known: Format) -> bool:

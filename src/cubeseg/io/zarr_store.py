@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import warnings
 import zipfile
@@ -22,6 +23,8 @@ from cubeseg.io.registry import ReadOptions, reader
 
 __all__: list[str] = []
 
+# files that are looked through in a tenth of a second
+_MANY = 2000
 _MARKS = ("zarr.json", ".zgroup", ".zarray")
 # what turns chunks into numbers; codecs that make objects (pickle, json2, msgpack2...) are left out on purpose
 _CODECS = {
@@ -79,7 +82,12 @@ def _root_in_zip(archive: zipfile.ZipFile) -> str | None:
     return min(marked, key=lambda folder: (folder.count("/") + bool(folder), folder), default=None)
 
 
-@reader("Zarr", (".zarr",), _is_folder, folders=True)
+def _has_many_chunks(path: Path) -> bool:
+    """A store is looked through for links that lead out of it."""
+    return next(itertools.islice(path.rglob("*"), _MANY, None), None) is not None
+
+
+@reader("Zarr", (".zarr",), _is_folder, folders=True, slow=_has_many_chunks)
 def read_zarr_folder(path: Path, options: ReadOptions) -> Cube:
     """A store that is a folder."""
     zarr = _zarr(path)
