@@ -29,6 +29,8 @@ __all__ = ["FORMAT", "VERSION", "is_result", "load", "save"]
 FORMAT = "cubeseg-result"
 VERSION = 2
 _MAPS = ("labels", "confidence", "reconstruction_error", "latent", "evidence")
+# those that work by hand mostly leave as they are
+_OF_THE_RUN = ("reconstruction_error", "latent", "evidence")
 # bytes of maps up to which a file is made in memory
 _SMALL = 64 << 20
 _PREPROCESSING = ("bands", "groups", "centre", "band_noise", "ceiling", "projection")
@@ -45,8 +47,16 @@ def is_result(path: str | Path) -> bool:
         return False
 
 
-def save(result: Segmentation, path: str | Path) -> None:
+def save(result: Segmentation, path: str | Path, base: str = "") -> None:
     """Write a result file; the target appears whole or not at all.
+
+    Parameters
+    ----------
+    result : Segmentation
+    path : str or Path
+    base : str
+        Name of another result file in the same folder, of the same run: its large maps and its model are not written
+        again, and that file must stay.
 
     Raises
     ------
@@ -55,12 +65,12 @@ def save(result: Segmentation, path: str | Path) -> None:
     """
     import h5py
 
-    size = sum(getattr(result, name).nbytes for name in _MAPS)
+    size = sum(getattr(result, name).nbytes for name in _MAPS if not base or name not in _OF_THE_RUN)
     if size <= _SMALL:
         # made in memory first: HDF5 itself does not recover cleanly from a disk that fills up while it writes
         buffer = io.BytesIO()
         with h5py.File(buffer, "w") as file:
-            _fill(file, result)
+            _fill(file, result, base)
         with written(path) as temporary, temporary.open("wb") as out:
             out.write(buffer.getbuffer())
         return
@@ -68,17 +78,21 @@ def save(result: Segmentation, path: str | Path) -> None:
     if folder.is_dir() and shutil.disk_usage(folder).free < size:
         raise DataError(f"{path}: may take {size / 2**20:.0f} MiB, and there is less room; choose another folder")
     with written(path) as temporary, h5py.File(temporary, "w") as file:
-        _fill(file, result)
+        _fill(file, result, base)
 
 
-def _fill(file: Any, result: Segmentation) -> None:
+def _fill(file: Any, result: Segmentation, base: str) -> None:
     file.attrs.update(
         format=FORMAT,
         version=VERSION,
         cubeseg=__version__,
         created=datetime.now(UTC).isoformat("T", "seconds"),
     )
+    if base:
+        file.attrs["base"] = base
     for name in _MAPS:
+        if base and name in _OF_THE_RUN:
+            continue
         file.create_dataset(name, data=getattr(result, name), compression="gzip", compression_opts=1, shuffle=True)
     file["axis"] = result.axis.values
     file["axis"].attrs.update(unit=result.axis.unit, kind=result.axis.kind, medium=result.axis.medium)
@@ -108,7 +122,7 @@ def _fill(file: Any, result: Segmentation) -> None:
         "log": result.log,
     }
     file["record"] = json.dumps(record)
-    if result.model is not None:
+    if result.model is not None and not base:
         _save_model(file.create_group("model"), result.model)
 
 
@@ -135,14 +149,20 @@ def load(path: str | Path) -> Segmentation:
                 raise DataError(
                     f"{path}: was written by a development version (layout {version}); segment the cube again"
                 )
-            return _load(file)
+            base = Path(path).parent / Path(_text(file.attrs["base"])).name if "base" in file.attrs else None
+            if base is None:
+                return _load(file, file)
+            if not base.is_file():
+                raise DataError(f"{path}: belongs to {base.name}, which is no longer beside it")
+            with h5py.File(base, "r") as run:
+                return _load(file, run)
     except CubeSegError:
         raise
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
         raise DataError(f"{path}: the result file is damaged ({_first_line(error)})") from error
 
 
-def _load(file: Any) -> Segmentation:
+def _load(file: Any, run: Any) -> Segmentation:
     record = json.loads(_text(file["record"][()]))
     said = file["axis"].attrs
     attributes: dict[str, Any] = {name: _text(said[name]) for name in ("unit", "kind", "medium")}
@@ -154,8 +174,9 @@ def _load(file: Any) -> Segmentation:
             raise ValueError(f"spectra/{name} has shape {stored.shape}")
         setattr(spectra, name, stored)
     labels = file["labels"][()].astype(np.int32)
-    maps = {name: file[name][()].astype(np.float32) for name in ("confidence", "reconstruction_error")}
-    maps["latent"] = file["latent"][()] if file["latent"].dtype == np.float16 else file["latent"][()].astype(np.float32)
+    maps = {"confidence": file["confidence"][()].astype(np.float32)}
+    maps["reconstruction_error"] = run["reconstruction_error"][()].astype(np.float32)
+    maps["latent"] = run["latent"][()] if run["latent"].dtype == np.float16 else run["latent"][()].astype(np.float32)
     if labels.ndim != 2 or any(m.shape[:2] != labels.shape for m in maps.values()):
         raise ValueError("the label image and the maps differ in shape")
     source, spatial = record["source"], record["spatial"]
@@ -166,10 +187,10 @@ def _load(file: Any) -> Segmentation:
         axis=axis,
         spectra=spectra,
         config=config,
-        model=_load_model(file["model"], config) if "model" in file else None,
+        model=_load_model(run["model"], config) if "model" in run else None,
         centroids=file["centroids"][()],
         spread=float(record["spread"]),
-        evidence=file["evidence"][()].astype(np.float16),
+        evidence=run["evidence"][()].astype(np.float16),
         coherence=float(record["coherence"]),
         lineage=file["lineage"][()].astype(np.int32),
         tree=[Merge(**m) for m in record["tree"]],

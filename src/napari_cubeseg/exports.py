@@ -43,6 +43,8 @@ class Exports:
             return
 
         def written(paths: list[Path]) -> None:
+            if "hdf5" in formats and len(result.log) == len(snapshot.log):
+                self._session.autosave.exported(layer)
             show_info(f"{len(paths)} files written to {Path(folder)}")
             self.written.emit(paths)
 
@@ -50,7 +52,7 @@ class Exports:
             show_error(str(error))
             self.written.emit([])
 
-        snapshot = result.copy()
+        snapshot, layer = result.copy(), self._session.labels_layer
         self._session.runner(
             lambda: one(lambda: export(snapshot, folder, formats)), Control(), ignore, written, failed, ignore
         )

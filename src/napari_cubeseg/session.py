@@ -20,6 +20,7 @@ from cubeseg.overview import Overview
 from cubeseg.segmentation import Segmentation
 from napari_cubeseg import layers as our
 from napari_cubeseg.adjust import Adjustments
+from napari_cubeseg.autosave import Autosave
 from napari_cubeseg.clicks import ClickWatcher
 from napari_cubeseg.cubes import Cubes
 from napari_cubeseg.exports import Exports
@@ -78,6 +79,7 @@ class Session:
         self._inspection = Inspection()
         self.exports = Exports(self)
         self.overlays = Overlays(self)
+        self.autosave = Autosave(self)
         self.deleted: list[Labels] = []
         self._desks: dict[Labels, tuple[Workbench, Adjustments]] = {}
         self._clicks = ClickWatcher(viewer, self._clicked)
@@ -261,6 +263,7 @@ class Session:
     def stop_work(self) -> None:
         """Stop all work without touching the viewer, which may be closing."""
         self.cubes.stop()
+        self.autosave.stop()
         if self._run is not None:
             self._run.control.cancel()
             self._run = None
@@ -275,6 +278,7 @@ class Session:
             result.axis, result.source = self.cube.axis, self.cube.source
         if our.made_from(result, self.cube) or self.cube is None:
             self._use_labels(layer)
+        self.autosave.touch(layer)
         show_info(f"{len(result.classes)} classes found in {result.source.name}")
 
     def _failed(self, error: CubeSegError) -> None:
@@ -360,6 +364,7 @@ class Session:
         return self._desks[layer]
 
     def _reworked(self, layer: Labels) -> None:
+        self.autosave.touch(layer)
         if layer is self.labels_layer:
             self.classes_changed.emit()
 

@@ -11,6 +11,14 @@ from napari_cubeseg.session import session_of
 from tests.napari_cubeseg.helpers import QUICK
 
 
+@pytest.fixture(autouse=True)
+def settings_folder(tmp_path_factory, monkeypatch):
+    """What is kept for the user is kept elsewhere."""
+    folder = tmp_path_factory.mktemp("settings")
+    monkeypatch.setenv("CUBESEG_SETTINGS", str(folder))
+    return folder
+
+
 @pytest.fixture
 def viewer():
     return ViewerModel()

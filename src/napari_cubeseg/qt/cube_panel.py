@@ -30,6 +30,7 @@ from cubeseg.io import Setting
 from napari_cubeseg import layers as our
 from napari_cubeseg.layers import cube_layers
 from napari_cubeseg.qt.calibration_form import CalibrationForm
+from napari_cubeseg.qt.kept_work import KeptWork
 from napari_cubeseg.session import Session
 
 __all__ = ["CubePanel"]
@@ -54,6 +55,7 @@ class CubePanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._choice)
         layout.addWidget(self._facts)
+        layout.addWidget(KeptWork(session, self))
         layout.addWidget(self._make_question())
         layout.addWidget(self._make_work())
         self._copy = QPushButton(self)
