@@ -19,7 +19,10 @@ _NOTES = (
 
 def notes(cube: Cube) -> list[str]:
     """What people should know about how a cube was read, one sentence each."""
-    return [str(cube.metadata[name]) for name in _NOTES if name in cube.metadata]
+    said = [str(cube.metadata[name]) for name in _NOTES if name in cube.metadata]
+    given = cube.metadata.get("band_names")
+    names = [str(name)[:40] for name in given] if isinstance(given, list) else []
+    return said + ([f"bands are named {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}"] if names else [])
 
 
 def describe(cube: Cube) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cubeseg.axis import SpectralAxis, normalise_unit
 from cubeseg.cube import Spatial
 from cubeseg.errors import DataError
+from cubeseg.io.band_names import axis_of_names
 from cubeseg.io.flat import length_unit
 from cubeseg.io.layout import bad_bands, wavelength_unit
 
@@ -91,16 +92,18 @@ def axis_of(header: dict[str, str], bands: int, there: int) -> tuple[SpectralAxi
     -------
     axis : SpectralAxis
     metadata : dict
-        ``bad_bands``, ``fwhm``; ``axis_guessed`` and ``axis_rejected`` as :mod:`cubeseg.io.layout` has them.
+        ``bad_bands``, ``fwhm``, ``band_names``; ``axis_guessed`` and ``axis_rejected`` as :mod:`cubeseg.io.layout` has them.
     """
     notes: dict[str, Any] = {}
     if "bbl" in header:
         notes |= bad_bands(floats(header["bbl"])[:there], there)
     values = np.array(floats(header.get("wavelength", "")))
     if len(values) != bands:
-        if "wavelength" in header:
+        names = [name.strip() for name in header.get("band names", "").split(",")]
+        axis, named = axis_of_names(names[:there] if len(names) == bands else (), there)
+        if "wavelength" in header and not axis.calibrated:
             notes["axis_rejected"] = f"{len(values)} wavelengths for {bands} bands, so bands are numbered"
-        return SpectralAxis.channels(there), notes
+        return axis, notes | named
     if "fwhm" in header:
         notes["fwhm"] = floats(header["fwhm"])[:there]
     said = header.get("wavelength units", "")

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cubeseg import open_cube
+from cubeseg.describe import notes
 from cubeseg.errors import DataError
 from cubeseg.io import format_of
 from tests.conftest import real
@@ -28,6 +29,7 @@ def test_maps_and_names(tmp_path, kind):
     cube = open_cube(path)
     same(cube)
     assert cube.metadata["band_names"] == NAMES
+    assert notes(cube) == ["bands are named E0-K, E1-K, E2-K, E3-K, E4-K, E5-K, ..."]
     assert not cube.axis.calibrated
     assert isinstance(cube.data, np.memmap) == (kind == "dms")
 

@@ -317,3 +317,17 @@ def test_what_spectral_writes(tmp_path, interleave, ending):
         cube = open_cube(tmp_path / name)
         same(cube)
         assert (cube.axis.unit, cube.axis.values[-1]) == ("nm", 780)
+
+
+def test_band_names_where_there_are_no_wavelengths(tmp_path):
+    names = [f"Fe map {n}" for n in range(BANDS)]
+    cube = open_cube(envi(tmp_path, band_names="{" + ", ".join(names) + "}", wavelength=None))
+    assert cube.metadata["band_names"] == names
+    assert not cube.axis.calibrated
+    values = "{" + ",\n".join(f"Band {n} ({400 + 20 * n} nm)" for n in range(BANDS)) + "}"
+    cube = open_cube(envi(tmp_path, band_names=values, wavelength=None, wavelength_units=None))
+    assert cube.axis.unit == "nm"
+    np.testing.assert_allclose(cube.axis.values, 400 + 20 * np.arange(BANDS))
+    # one too few: of which bands?
+    cube = open_cube(envi(tmp_path, band_names="{" + ", ".join(names[1:]) + "}", wavelength=None))
+    assert "band_names" not in cube.metadata
