@@ -92,7 +92,8 @@ def axis_of(header: dict[str, str], bands: int, there: int) -> tuple[SpectralAxi
     -------
     axis : SpectralAxis
     metadata : dict
-        ``bad_bands``, ``fwhm``, ``band_names``; ``axis_guessed`` and ``axis_rejected`` as :mod:`cubeseg.io.layout` has them.
+        ``bad_bands``, ``fwhm``, ``band_names``; ``axis_guessed`` and ``axis_rejected`` as :mod:`cubeseg.io.layout` has
+        them.
     """
     notes: dict[str, Any] = {}
     if "bbl" in header:
