@@ -13,6 +13,10 @@ from scipy.io import savemat
 BANDS, HEIGHT, WIDTH = 20, 6, 8
 CUBE = np.random.default_rng(0).integers(0, 200, (BANDS, HEIGHT, WIDTH))
 AXIS = np.linspace(400, 780, BANDS)
+HEALTHY = [
+    "a.hdr", "b.fits", "c.fits.gz", "d.fits", "e.npy", "f.npz", "g.npz", "h.mat", "i.mat", "j.mat", "k.h5", "l.nxs",
+    "m.nxs", "n.h5", "o.tif", "p.tif", "q.tif", "r.rpl", "s.dms",
+]  # fmt: skip
 
 
 def same(cube, data=CUBE):
@@ -119,8 +123,4 @@ def healthy_files(folder):
     (folder / "r.rpl").write_text("".join(f"{key}\t{value}\n" for key, value in rows.items()))
     maps = f"2\n{WIDTH} {HEIGHT} {BANDS}\n".encode() + CUBE.astype("<f4").tobytes()
     (folder / "s.dms").write_bytes(maps + "".join(f"E{n}-K\n" for n in range(BANDS)).encode())
-    names = (
-        "a.hdr b.fits c.fits.gz d.fits e.npy f.npz g.npz h.mat i.mat j.mat k.h5 l.nxs m.nxs n.h5 o.tif p.tif q.tif "
-        "r.rpl s.dms"
-    )
-    return [folder / name for name in names.split()]
+    return [folder / name for name in HEALTHY]
