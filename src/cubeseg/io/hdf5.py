@@ -15,7 +15,8 @@ from cubeseg.cube import Cube, LazyArray, Noise, NoiseKind, Source, Spatial
 from cubeseg.errors import DataError
 from cubeseg.io.hdf5_guard import check_hdf5
 from cubeseg.io.hdf5_links import check_own, elsewhere, is_own, member, text
-from cubeseg.io.layout import Vector, check_claim, check_size, choose, is_axis_word, make_axis, spatial_order
+from cubeseg.io.hdf5_scales import long_axes, named_axis, pixel_size, vector_of
+from cubeseg.io.layout import Vector, check_claim, check_size, choose, make_axis, spatial_order
 from cubeseg.io.lazy import AxisView
 from cubeseg.io.nexus import signals
 from cubeseg.io.registry import ReadOptions, reader
@@ -44,12 +45,12 @@ def _cube(path: Path, file: Any, options: ReadOptions) -> Cube:
         raise DataError(f"{path}: holds only links to other files ({others}), which are not followed; open those")
     plots = _plots(file, cubes)
     options = _resolved(file, cubes, plots, options)
-    named = {name: _named_axis(file[name], plots.get(name)) for name, _, _ in cubes}
+    named = {name: named_axis(file[name], plots.get(name)) for name, _, _ in cubes}
     scales = {name: axis for name, axis in named.items() if axis is not None}
     found = choose(str(path), cubes, vectors, options, {name: axis for name, (axis, _) in scales.items()})
     assert found.spectral_axis is not None
     dataset = file[found.dataset]
-    long = _long(dataset.shape)
+    long = long_axes(dataset.shape)
     bands, y, x = (long[n] for n in spatial_order(found.spectral_axis))
     order = (bands, y, x)
     data = lazy_dataset(path, dataset, order)
@@ -70,7 +71,7 @@ def _cube(path: Path, file: Any, options: ReadOptions) -> Cube:
         data,
         axis,
         _noise(path, file, dataset, order, attributes),
-        spatial=_spatial(attributes),
+        spatial=_spatial(attributes) or pixel_size(dataset, y, x, plots.get(found.dataset)),
         source=Source(str(path), "HDF5", found.dataset, found.spectral_axis),
         unit=text(attributes.get("data_unit", dataset.attrs.get("units", ""))),
         metadata={name: _plain(value) for name, value in attributes.items()} | notes,
@@ -154,14 +155,14 @@ def _collect(file: Any) -> tuple[list[tuple[str, tuple[int, ...], Any]], list[Ve
     def visit(name: str, item: Any) -> None:
         if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "uif" or name.startswith("truth/"):
             return
-        if item.ndim >= 3 and len(_long(item.shape)) == 3 and "IMAGE_COLORMODEL" not in item.attrs:
-            cubes.append((name, tuple(item.shape[n] for n in _long(item.shape)), item.dtype))
+        if item.ndim >= 3 and len(long_axes(item.shape)) == 3 and "IMAGE_COLORMODEL" not in item.attrs:
+            cubes.append((name, tuple(item.shape[n] for n in long_axes(item.shape)), item.dtype))
         elif item.ndim == 1 and 1 < item.size <= 1_000_000 and is_own(item):
             lines.append(item)
 
     file.visititems(visit)
     lengths = {length for _, shape, _ in cubes for length in shape}
-    vectors = [_vector(item) for item in lines if item.size in lengths]
+    vectors = [vector_of(item) for item in lines if item.size in lengths]
     for holder in [file, *(file[name] for name, _, _ in cubes)]:
         for key, value in holder.attrs.items():
             array = np.asarray(value)
@@ -192,55 +193,6 @@ def _resolved(
     if options.dataset.strip("/") in names or (item := member(file, options.dataset)) is None:
         return options
     return replace(options, dataset=next((name for name in names if file[name] == item), options.dataset))
-
-
-def _vector(item: Any, known: bool = False) -> Vector:
-    unit = text(item.attrs.get("unit", item.attrs.get("units", item.attrs.get("UNIT", ""))))
-    medium = text(item.attrs.get("medium", ""))
-    return Vector(item.name.strip("/"), np.asarray(item[()], dtype=np.float64), unit, medium, known)
-
-
-def _named_axis(dataset: Any, plot: Any | None = None) -> tuple[int, Vector | None] | None:
-    """The axis that dimension labels, dimension scales or NeXus attributes call spectral, and its scale.
-
-    The number counts the axes that :func:`_long` keeps; `plot` is the NXdata group whose signal this is.
-    """
-    long = _long(dataset.shape)
-    group = dataset.parent if plot is None else plot
-    near = {**dict(dataset.parent.attrs), **dict(group.attrs), **dict(dataset.attrs)}
-    axes = np.atleast_1d(np.asarray(near.get("axes", [])))
-    nexus = [text(name) for name in axes] if axes.dtype.kind in "SOU" and axes.size == dataset.ndim else None
-    # not through dataset.dims: HDF5's own code for scales aborts the process on damaged references
-    labels, lists = (_per_axis(dataset, f"DIMENSION_{what}") for what in ("LABELS", "LIST"))
-    spectrum = text(near.get("interpretation", "")) == "spectrum"
-    for n, axis in enumerate(long):
-        scales = [dataset.file[reference] for reference in (lists[axis] if lists else [])]
-        names = [text(labels[axis]) if labels else "", *(scale.name or "" for scale in scales)]
-        if nexus:
-            names.append(nexus[axis])
-            scales.append(member(group, nexus[axis]))
-        last = spectrum and axis == dataset.ndim - 1
-        # 'C' is the channel of the Image File Format of HDF5, as in cathodoluminescence
-        if last or any(is_axis_word(name) or name in ("C", "E") for name in names if name):
-            fitting = [scale for scale in scales if _fits(scale, dataset.shape[axis])]
-            return n, _vector(fitting[0], known=True) if fitting else None
-    return None
-
-
-def _fits(scale: Any, length: int) -> bool:
-    """Whether an object of the file is a vector of numbers of that length."""
-    return getattr(scale, "shape", None) == (length,) and scale.dtype.kind in "uif" and is_own(scale)
-
-
-def _per_axis(dataset: Any, name: str) -> list[Any]:
-    """An attribute with one value for each axis; nothing where it has another number of them."""
-    value = dataset.attrs.get(name)
-    return list(value) if isinstance(value, np.ndarray) and value.shape == (dataset.ndim,) else []
-
-
-def _long(shape: tuple[int, ...]) -> list[int]:
-    """The axes of an array that count: all three, or those longer than one of an array that has more."""
-    return list(range(3)) if len(shape) == 3 else [n for n, length in enumerate(shape) if length > 1]
 
 
 def _nearest_first(vectors: Sequence[Vector], name: str) -> list[Vector]:
@@ -312,10 +264,10 @@ def _noise(path: Path, file: Any, dataset: Any, order: tuple[int, int, int], att
     return Noise(kind)
 
 
-def _spatial(attributes: dict[str, Any]) -> Spatial:
+def _spatial(attributes: dict[str, Any]) -> Spatial | None:
     size = np.atleast_1d(np.asarray(attributes.get("pixel_size", [])))
     if size.size not in (1, 2) or size.dtype.kind not in "uif" or not (np.isfinite(size).all() and (size > 0).all()):
-        return Spatial()
+        return None
     unit = text(attributes.get("pixel_unit", attributes.get("pixel_size_unit", "pixel"))) or "pixel"
     return Spatial((float(size[0]), float(size[-1])), unit)
 

@@ -89,13 +89,16 @@ def test_salton_sea_says_why_its_bands_are_numbered_and_which_are_bad():
 
 
 @pytest.mark.parametrize(
-    ("name", "shape"),
-    [("sparc-hyperspectral.h5", (128, 3, 2)), ("test_hyperspectral.h5", (512, 4, 4))],
+    ("name", "shape", "pixel"),
+    [("sparc-hyperspectral.h5", (128, 3, 2), 0.9638629), ("test_hyperspectral.h5", (512, 4, 4), 107.597498)],
 )
-def test_cathodoluminescence_is_found_behind_its_preview(name, shape):
+def test_cathodoluminescence_is_found_behind_its_preview(name, shape, pixel):
     cube = open_cube(real(f"delmic_cl/{name}"))
     assert cube.data.shape == shape
     assert (cube.source.dataset, cube.axis.unit) == ("Acquisition2/ImageData/Image", "nm")
+    # the pixels of the spectra, not those of the images beside them
+    np.testing.assert_allclose(cube.spatial.pixel_size, pixel)
+    assert cube.spatial.unit == "um"
 
 
 def test_dark_reference_without_an_ending_is_one_line():
