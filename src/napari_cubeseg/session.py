@@ -26,6 +26,7 @@ from napari_cubeseg.cubes import Cubes
 from napari_cubeseg.exports import Exports
 from napari_cubeseg.inspection import Inspection, Pixel
 from napari_cubeseg.jobs import Runner, run_now
+from napari_cubeseg.named import NamedSpectra
 from napari_cubeseg.overlays import Overlays
 from napari_cubeseg.run import Run
 from napari_cubeseg.workbench import Workbench
@@ -76,9 +77,10 @@ class Session:
         self.selected: tuple[int, ...] = ()
         self.pixel: Pixel | None = None
         self._run: Run | None = None
-        self._inspection = Inspection()
+        self.inspection = Inspection()
         self.exports = Exports(self)
         self.overlays = Overlays(self)
+        self.named = NamedSpectra(self)
         self.autosave = Autosave(self)
         self.deleted: list[Labels] = []
         self._desks: dict[Labels, tuple[Workbench, Adjustments]] = {}
@@ -235,7 +237,7 @@ class Session:
             self.pixel = pixel
             self.pixel_changed.emit()
 
-        self._inspection.look(cube, row, column, label, self.runner, show)
+        self.inspection.look(cube, row, column, label, self.runner, show)
 
     def show_band(self, band: int) -> None:
         """Move the slider to a band."""

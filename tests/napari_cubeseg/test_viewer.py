@@ -60,7 +60,7 @@ def button(dock, name):
 
 
 def curves(spectra):
-    return [item.name() or "" for item in spectra.plot.plotItem.listDataItems()]
+    return [curve.name for curve in spectra.plot.curves]
 
 
 def options(dock, method="pca", clusters=(6, 6), epochs=3):
@@ -241,7 +241,7 @@ def test_the_brush_corrects_and_undo_is_followed(viewer, docks):
     assert (layer.data != before).any()
     wait(lambda: (result.labels == layer.data).all(), 10)
     data = session.cube.block(slice(None), slice(None)).data
-    wait(lambda: not session._corrections._busy, 10)
+    wait(lambda: session.workbench.settled, 10)
     np.testing.assert_allclose(result.spectra.mean(2), data[:, layer.data == 2].astype(float).mean(axis=1), atol=1e-9)
     layer.undo()
     wait(lambda: (result.labels == before).all(), 10)
@@ -264,7 +264,7 @@ def test_export_from_the_panel(viewer, docks, tmp_path):
     panel = segment.findChild(QWidget, "cubeseg.export")
     panel.folder.setText(str(tmp_path / "out"))
     done = []
-    session_of(viewer).exported.connect(done.append)
+    session_of(viewer).exports.written.connect(done.append)
     button(segment, "cubeseg.export.run").click()
     wait(lambda: done)
     assert len(done[0]) == 5
@@ -275,10 +275,11 @@ def test_band_line_and_slider(viewer, docks):
     _, spectra = docks
     viewer.dims.set_current_step(0, 400)
     axis = session_of(viewer).cube.axis
-    assert spectra._cursor.value() == pytest.approx(axis.values[400])
+    cursor = spectra.plot.cursor
+    assert cursor.value() == pytest.approx(axis.values[400])
     assert axis.format(400) in spectra.readout.text()
-    spectra._cursor.setValue(axis.values[77])
-    spectra._cursor.sigDragged.emit(spectra._cursor)
+    cursor.setValue(axis.values[77])
+    cursor.sigDragged.emit(cursor)
     assert viewer.dims.current_step[0] == 77
 
 
@@ -310,7 +311,7 @@ def test_themes_and_logarithm(viewer, docks):
     for theme in ("light", "dark"):
         viewer.theme = theme
         QApplication.processEvents()
-    docks[1].log.setChecked(True)
+    docks[1].options.log.setChecked(True)
     docks[1].only.setChecked(True)
     QTest.qWait(100)
     assert len(curves(docks[1])) == 6

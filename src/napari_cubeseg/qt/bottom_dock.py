@@ -51,7 +51,7 @@ class BottomDock(QWidget):
                 window.tabifyDockWidget(other, dock)
                 dock.raise_()
                 return
-        window.resizeDocks([dock], [260], Qt.Orientation.Vertical)
+        window.resizeDocks([dock], [290], Qt.Orientation.Vertical)
 
 
 def dock_of(widget: QWidget) -> QDockWidget | None:

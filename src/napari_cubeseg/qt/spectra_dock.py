@@ -1,71 +1,138 @@
-"""The bottom dock: mean spectra of the classes, the clicked pixel, the band that the slider shows."""
+"""The bottom dock: spectra of classes, pixels and regions, with lines, references and what sets a class apart."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QSizePolicy,
+    QSpinBox,
+    QSplitter,
+    QWidgetAction,
+)
 
 import pyqtgraph as pg  # isort: skip
 
-from cubeseg.segmentation import Segmentation
+from napari.utils.notifications import show_error
+
+from cubeseg.errors import CubeSegError
+from napari_cubeseg.curves import curves
 from napari_cubeseg.qt.bottom_dock import BottomDock
+from napari_cubeseg.qt.display_options import DisplayOptions
 from napari_cubeseg.qt.jobs import run_in_thread
-from napari_cubeseg.qt.plots import Band, ThemedPlot
+from napari_cubeseg.qt.spectra_plot import SpectraPlot
+from napari_cubeseg.qt.spectra_tools import SpectraTools
 from napari_cubeseg.session import session_of
 
 __all__ = ["SpectraDock"]
 
 
 class SpectraDock(BottomDock):
-    """Spectra of the active segmentation; clicking a curve selects its class."""
+    """Spectra of the active cube and segmentation; clicking a curve selects its class."""
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
         self.setObjectName("cubeseg.spectra")
-        self._session = session_of(napari_viewer)
-        self._session.use_threads(run_in_thread)
-        viewer = self._session.viewer
-        self.plot = ThemedPlot(viewer.theme, self)
-        self.plot.setMinimumHeight(150)
-        self.log = _box("Logarithmic", "Show intensities on a logarithmic scale, so that weak lines are seen")
-        self.spread = _box("± std", "Show how far the pixels of a class scatter about its mean")
-        self.spread.setChecked(True)
-        self.only = _box("Selected only", "Show only the classes that are selected")
-        self.highest = _box("Highest pixel", "Show the largest value of every band: lines that only a few pixels have")
+        self._session = session = session_of(napari_viewer)
+        session.use_threads(run_in_thread)
+        viewer = session.viewer
+        self.plot = SpectraPlot(viewer.theme, self)
+        self.options = DisplayOptions(self)
+        self.tools = SpectraTools(session, self)
         self.readout = QLabel(self)
+        # a long text must not push the buttons together
+        self.readout.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.readout.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.readout.setToolTip("The value under the mouse, and the band that the image shows")
-        bar = QHBoxLayout()
-        for box in (self.log, self.spread, self.only, self.highest):
-            bar.addWidget(box)
-            box.toggled.connect(self._draw_soon)
-        bar.addStretch()
-        bar.addWidget(self.readout)
-        self.rows.addLayout(bar)
-        self.rows.addWidget(self.plot, 1)
+        self._make_bar()
+        split = QSplitter(Qt.Orientation.Horizontal, self)
+        split.addWidget(self.plot)
+        split.addWidget(self.tools)
+        split.setStretchFactor(0, 1)
+        split.setSizes([600, 250])
+        self.rows.addLayout(self._bar)
+        self.rows.addWidget(split, 1)
 
         # one click changes class, selection and pixel, a stroke the classes at every move: draw once for all of them
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(30)
         self._soon.timeout.connect(self._draw)
-        self._curves: dict[int, Any] = {}
-        self._items: list[Any] = []
-        self._cursor = pg.InfiniteLine(angle=90, movable=True)
-        self._cursor.sigDragged.connect(self._cursor_dragged)
-        self.plot.addItem(self._cursor, ignoreBounds=True)
         self._hover = ""
         self._proxy = pg.SignalProxy(self.plot.scene().sigMouseMoved, rateLimit=30, slot=self._hovered)
-
-        session = self._session
-        for signal in (session.cube_changed, session.classes_changed, session.selection_changed, session.pixel_changed):
+        self.plot.curve_clicked.connect(self._curve_clicked)
+        self.plot.band_moved.connect(self._band_moved)
+        self.plot.window_changed.connect(self._window_moved)
+        self.options.changed.connect(self._draw_soon)
+        self.tools.lines_changed.connect(lambda: self.plot.show_lines(self.tools.lines))
+        self.tools.references_changed.connect(self._draw_soon)
+        for signal in (session.cube_changed, session.classes_changed, session.selection_changed, session.pixel_changed,
+                       session.cubes.overview_changed, session.named.changed):  # fmt: skip
             signal.connect(self._draw_soon)
-        session.cubes.overview_changed.connect(self._draw_soon)
         session.band_changed.connect(self._show_band)
         viewer.events.theme.connect(self._theme)
         self._draw()
+
+    def _make_bar(self) -> None:
+        session = self._session
+        display = QPushButton("Display", self)
+        display.setToolTip("Mean, median or largest, shading, heights, smoothing, logarithm, difference of two")
+        menu = QMenu(display)
+        inside = QWidgetAction(menu)
+        inside.setDefaultWidget(self.options)
+        menu.addAction(inside)
+        display.setMenu(menu)
+        keep = QPushButton("Keep", self)
+        keep.setObjectName("cubeseg.spectra.keep")
+        keep.setToolTip("Keep a spectrum beside the classes' ones, to compare and to export")
+        choices = QMenu(keep)
+        for text, tip, do in (
+            ("The clicked pixel", "Click the image first", session.named.keep_pixel),
+            ("The drawn regions", "Draw on a Shapes layer first", session.named.keep_shapes),
+            ("The marked pixels", "Use the lasso of the latent space first", session.named.keep_marked),
+        ):
+            choices.addAction(text, do).setToolTip(tip)
+        choices.addSeparator()
+        choices.addAction("Export the kept spectra…", self._export)
+        choices.setToolTipsVisible(True)
+        keep.setMenu(choices)
+        self.box = QSpinBox(self)
+        self.box.setObjectName("cubeseg.spectra.box")
+        self.box.setRange(1, 51)
+        self.box.setSingleStep(2)
+        self.box.setPrefix("Box ")
+        self.box.setSuffix(" px")
+        self.box.setToolTip("A click shows the mean of a box of so many pixels along its side")
+        self.box.valueChanged.connect(self._box_changed)
+        self.window = QPushButton("Window", self)
+        self.window.setObjectName("cubeseg.spectra.window")
+        self.window.setCheckable(True)
+        self.window.setToolTip("Choose a range of the spectrum: drag the yellow window or its edges")
+        self.window.toggled.connect(self._window_toggled)
+        self.map = QPushButton("Make map", self)
+        self.map.setObjectName("cubeseg.spectra.map")
+        self.map.setToolTip("Show the image in the window as a layer of its own")
+        self.map.clicked.connect(self._make_map)
+        self.map.hide()
+        whole = QPushButton("Whole range", self)
+        whole.setToolTip("Show the whole spectrum again (the mouse wheel zooms, dragging moves)")
+        whole.clicked.connect(self.plot.enableAutoRange)
+        self.side = QPushButton("Lines…", self)
+        self.side.setObjectName("cubeseg.spectra.tools")
+        self.side.setCheckable(True)
+        self.side.setToolTip("Emission lines, reference spectra, what sets a class apart, the kept spectra")
+        self.side.toggled.connect(self.tools.setVisible)
+        self.tools.hide()
+        self._bar = QHBoxLayout()
+        for widget in (display, keep, self.box, self.window, self.map, whole, self.side):
+            self._bar.addWidget(widget)
+        self._bar.addWidget(self.readout, 1)
 
     def _theme(self, event: Any = None) -> None:
         self.plot.set_theme(self._session.viewer.theme)
@@ -76,139 +143,83 @@ class SpectraDock(BottomDock):
             self._soon.start()
 
     def _draw(self) -> None:
-        for item in self._items:
-            self.plot.removeItem(item)
-        self._items.clear()
-        self._curves.clear()
-        self.plot.setLogMode(y=self.log.isChecked())
         result, cube = self._session.result, self._session.cube
         axis = result.axis if result is not None else cube.axis if cube is not None else None
         if axis is None:
             self.readout.setText("Open a cube to see spectra")
             return
-        self.plot.setLabel("bottom", axis.label)
+        look = self.options.look
         unit = result.unit if result is not None else cube.unit if cube is not None else ""
-        self.plot.setLabel("left", f"Mean ({unit})" if unit else "Mean intensity")
-        if result is not None:
-            self._draw_classes(result, axis.values)
-        elif self._session.typical is not None:
-            seen = self._session.overview
-            name = "mean of some pixels" if seen is None else "mean"
-            self._draw_curve(axis.values, self._session.typical, name, "#8c96a0")
-        if self.highest.isChecked() and self._session.overview is not None:
-            self._draw_curve(axis.values, self._session.overview.highest, "highest pixel of every band", "#b3722d")
-        self._draw_pixel(axis.values)
-        self.plot.legend.setColumnCount(max(1, -(-len(self.plot.legend.items) // 6)))
+        heights = {"none": f"{look.statistic.capitalize()} ({unit})" if unit else f"{look.statistic.capitalize()}"}
+        self.plot.setLabel("left", heights.get(look.normalise, "Relative to its " + look.normalise))
+        found = [*curves(self._session, look), *self.tools.references()]
+        self.plot.show_curves(axis, found, self.options.log.isChecked())
         self._show_band(self._session.band)
-
-    def _draw_classes(self, result: Segmentation, x: np.ndarray) -> None:
-        selected = self._session.selected
-        for info in result.classes:
-            pixels = result.pixels(info.id)
-            if not pixels or (self.only.isChecked() and selected and info.id not in selected):
-                continue
-            mean, std = result.spectra.mean(info.id), result.spectra.std(info.id)
-            chosen = info.id in selected
-            if self.spread.isChecked() and (chosen or not selected):
-                band = Band(info.colour)
-                band.set_curves(x, self._scaled(mean - std), self._scaled(mean + std))
-                self.plot.addItem(band, ignoreBounds=True)
-                self._items.append(band)
-            colour = pg.mkColor(info.colour)
-            colour.setAlpha(255 if chosen or not selected else 90)
-            name = f"{info.name}  ({pixels:,} px)"
-            curve = self.plot.plot(x, self._positive(mean), pen=pg.mkPen(colour, width=3 if chosen else 1.5), name=name)
-            curve.setDownsampling(auto=True, method="peak")
-            curve.setClipToView(True)
-            curve.setZValue(5 if chosen else 1)
-            curve.curve.setClickable(True, width=8)
-            curve.sigClicked.connect(self._curve_clicked)
-            self._curves[info.id] = curve
-            self._items.append(curve)
-
-    def _draw_pixel(self, x: np.ndarray) -> None:
-        pixel = self._session.pixel
-        if pixel is None or len(pixel.spectrum) != len(x):
-            return
-        self._draw_curve(x, pixel.spectrum, f"pixel y {pixel.row}, x {pixel.column}", self.plot.colours.text)
-
-    def _draw_curve(self, x: np.ndarray, y: np.ndarray, name: str, colour: str) -> None:
-        curve = self.plot.plot(x, self._positive(y), pen=pg.mkPen(colour, width=1), name=name)
-        curve.setDownsampling(auto=True, method="peak")
-        curve.setZValue(4)
-        self._items.append(curve)
-
-    def _positive(self, values: np.ndarray) -> np.ndarray:
-        """Values for a curve: on a logarithmic scale zero and below have no place."""
-        values = np.asarray(values, dtype=np.float64)
-        return np.where(values > 0, values, np.nan) if self.log.isChecked() else values
-
-    def _scaled(self, values: np.ndarray) -> np.ndarray:
-        """Values for an item that pyqtgraph does not take the logarithm of."""
-        if not self.log.isChecked():
-            return values
-        positive = values[np.isfinite(values) & (values > 0)]
-        floor = float(positive.min()) if positive.size else 1e-6
-        return np.log10(np.maximum(np.nan_to_num(values, nan=floor), floor))
 
     def _show_band(self, band: int) -> None:
         cube = self._session.cube
-        if cube is None:
-            self._cursor.hide()
-            return
-        self._cursor.setPen(pg.mkPen(self.plot.colours.accent, width=1.5))
-        self._cursor.setHoverPen(pg.mkPen(self.plot.colours.accent, width=3))
-        self._cursor.show()
-        self._cursor.blockSignals(True)
-        self._cursor.setValue(cube.axis.values[band])
-        self._cursor.blockSignals(False)
+        self.plot.show_band(None if cube is None else float(cube.axis.values[band]))
         self._update_readout()
 
-    def _cursor_dragged(self, line: Any) -> None:
+    def _band_moved(self, value: float) -> None:
         cube = self._session.cube
         if cube is not None:
-            self._session.show_band(cube.axis.index_of(line.value()))
+            self._session.show_band(cube.axis.index_of(value))
 
-    def _curve_clicked(self, clicked: Any, *_: Any) -> None:
-        for class_id, curve in self._curves.items():
-            if curve is clicked:
-                self._session.select([class_id])
-                return
+    def _curve_clicked(self, key: tuple[str, int]) -> None:
+        if key[0] == "class":
+            self._session.select([key[1]])
+
+    def _box_changed(self, size: int) -> None:
+        # an even box has no middle pixel
+        if size % 2 == 0:
+            self.box.setValue(size + 1)
+            return
+        self._session.inspection.box = size
+        pixel = self._session.pixel
+        if pixel is not None:
+            self._session.inspect(pixel.row, pixel.column)
+
+    def _window_toggled(self, on: bool) -> None:
+        self.plot.choose_window(on)
+        self.map.setVisible(on)
+        self._hover = ""
+        if on:
+            self._window_moved(*self.plot.window.getRegion())
+        self._update_readout()
+
+    def _window_moved(self, low: float, high: float) -> None:
+        cube = self._session.cube
+        self._hover = f"window {low:.5g} to {high:.5g} {'' if cube is None else cube.axis.unit}"
+        self._update_readout()
+
+    def _make_map(self) -> None:
+        low, high = (float(v) for v in self.plot.window.getRegion())
+        self._session.maps.window(low, high)
+
+    def _export(self) -> None:
+        if not self._session.named.kept:
+            show_error("No spectrum is kept yet: click a pixel, then Keep > The clicked pixel")
+            return
+        path, _ = QFileDialog.getSaveFileName(self, "Export the kept spectra", "spectra.csv", "CSV (*.csv)")
+        if path:
+            try:
+                self._session.named.write(path)
+            except CubeSegError as error:
+                show_error(str(error))
 
     def _hovered(self, event: Any) -> None:
-        position = event[0]
-        box = self.plot.plotItem.vb
-        result, cube = self._session.result, self._session.cube
+        position, result, cube = event[0], self._session.result, self._session.cube
         axis = result.axis if result is not None else cube.axis if cube is not None else None
         self._hover = ""
         if axis is not None and self.plot.sceneBoundingRect().contains(position):
-            point = box.mapSceneToView(position)
+            point = self.plot.plotItem.vb.mapSceneToView(position)
             band = axis.index_of(point.x())
-            self._hover = f"{axis.format(band)}: {self._nearest(band, point.y())}"
+            found = self.plot.nearest(band, point.y())
+            self._hover = axis.format(band) + (f": {found[0]} {found[1]:.4g}" if found else "")
         self._update_readout()
-
-    def _nearest(self, band: int, height: float) -> str:
-        """The curve nearest to the mouse at a band, with its value there."""
-        result = self._session.result
-        if result is None:
-            pixel = self._session.pixel
-            return f"{pixel.spectrum[band]:.4g}" if pixel is not None else f"{height:.4g}"
-        best, text = np.inf, ""
-        for class_id in self._curves:
-            value = float(result.spectra.mean(class_id)[band])
-            shown = np.log10(value) if self.log.isChecked() and value > 0 else value
-            if abs(shown - height) < best:
-                best, text = abs(shown - height), f"{result.info(class_id).name} {value:.4g}"
-        pixel = self._session.pixel
-        return text + (f", pixel {pixel.spectrum[band]:.4g}" if pixel is not None else "")
 
     def _update_readout(self) -> None:
         cube = self._session.cube
         shown = "" if cube is None else f"image shows {cube.axis.format(self._session.band)}"
-        self.readout.setText("    ".join(part for part in (self._hover, shown) if part))
-
-
-def _box(text: str, tip: str) -> QCheckBox:
-    box = QCheckBox(text)
-    box.setToolTip(tip)
-    return box
+        self.readout.setText(self._hover or shown)
