@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeseg.cube import Cube, LazyArray, Source
-from cubeseg.errors import DataError
+from cubeseg.io.halves import THZ, magnitudes
 from cubeseg.io.hdf5 import SIGNATURE, cube_of, lazy_dataset, text
 from cubeseg.io.layout import bad_bands, choose, make_axis, spatial_order
 from cubeseg.io.lazy import AxisView
@@ -128,17 +128,21 @@ def _cube(found: Variables, name: str, options: ReadOptions) -> Cube:
         dataset, spectral, notes = table.name, table.bands, dict(table.notes)
         data = table.unfold(found.source(dataset), str(path))
     else:
-        chosen = choose(str(path), cubes, vectors, options)
+        # two stacks in one have twice as many planes as there are frequencies
+        hints = {n: 2 for n, _, _ in cubes if n.endswith(_INTERFEROMETER)}
+        chosen = choose(str(path), cubes, vectors, options, hints)
         assert chosen.spectral_axis is not None
         dataset, spectral, notes = chosen.dataset, chosen.spectral_axis, {}
         data = _turned(found.source(dataset), spatial_order(spectral), str(path))
     if found.variables[dataset].is_complex:
         notes["complex"] = "the numbers are complex; their magnitude is used"
-    _check_interferometer(found, dataset, data.shape[0])
+    if dataset.endswith(_INTERFEROMETER):
+        data, more = _magnitudes(found, dataset, data)
+        notes |= more
     axis, more = make_axis(data.shape[0], found.nearest(vectors, dataset), options.axis)
     notes |= more
     if more.get("axis_from", "").endswith("fr_real"):
-        notes["axis_guessed"] = "fr_real is taken to be in THz, as the programs that write it have it"
+        notes["axis_guessed"] = THZ
     for side, values in found.small.items():
         if side.rsplit(".", 1)[-1] == "bbl":
             notes |= bad_bands(np.ravel(values), data.shape[0])
@@ -154,14 +158,17 @@ def _turned(source: Any, order: tuple[int, int, int], name: str) -> LazyArray:
     return AxisView(source, order, name=name)
 
 
-def _check_interferometer(found: Variables, dataset: str, n_bands: int) -> None:
-    if dataset.endswith(_INTERFEROMETER):
-        for name, values in found.small.items():
-            if name.endswith("fr_real") and 2 * values.size == n_bands:
-                raise DataError(
-                    f"{found.path}: '{dataset}' holds {values.size} real planes and then {values.size} imaginary ones; "
-                    "save it as double or single, or save its magnitude"
-                )
+def _magnitudes(found: Variables, dataset: str, data: LazyArray) -> tuple[LazyArray, dict[str, Any]]:
+    """The spectra of an interferometer; complex ones that were saved as whole numbers are two stacks in one."""
+    beside = {name: found.small.get(dataset.replace(_INTERFEROMETER, name)) for name in ("fr_real", "f")}
+    scale = [found.small.get(dataset.replace(_INTERFEROMETER, name)) for name in ("minimum", "maximum")]
+    low, span = (float(values.flat[0]) if values is not None and values.size == 1 else None for values in scale)
+    return magnitudes(
+        data,
+        [values.size for values in beside.values() if values is not None],
+        None if low is None or span is None else (low, span),
+        f"{found.path}: '{dataset}'",
+    )
 
 
 def _saturation(found: Variables, dataset: str, shape: tuple[int, int]) -> NDArray[np.bool_] | None:

@@ -131,9 +131,16 @@ def test_interferometers_write_complex_numbers_and_saturated_pixels(tmp_path, wr
     cube = open_cube(path)
     same(cube)
     np.testing.assert_array_equal(cube.mask, usable == 1)
-    both = np.concatenate([TALL, TALL], axis=2)
-    with pytest.raises(DataError, match="imaginary ones"):
-        open_cube(write(tmp_path / "b.mat", Hyperspectrum_cube=both, fr_real=AXIS), spectral_axis=2)
+    # as whole numbers, between the least value and the largest above it
+    both = np.concatenate([TALL * 0.6, TALL * 0.8], axis=2) - 50
+    low, span = both.min(), np.ptp(both)
+    squeezed = np.rint((both - low) / span * 65535).astype(np.uint16)
+    written = {"Hyperspectrum_cube": squeezed, "fr_real": 299792.458 / AXIS}
+    cube = open_cube(write(tmp_path / "b.mat", minimum=low, maximum=span, **written))
+    expected = np.hypot(CUBE * 0.6 - 50, CUBE * 0.8 - 50)
+    np.testing.assert_allclose(cube.block(slice(None), slice(None)).data, expected, atol=span / 65535)
+    with pytest.raises(DataError, match="20 real planes and then 20 imaginary ones as whole numbers"):
+        open_cube(write(tmp_path / "c.mat", **written))
 
 
 @pytest.mark.parametrize("write", [v5, v73])
