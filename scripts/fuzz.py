@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -105,10 +106,22 @@ def originals(folder: Path) -> list[Path]:
     """Healthy files: written ones, and the smallest real one of each kind of name."""
     sys.path.insert(0, str(ROOT))
     from tests.cubeseg.io.test_crono import crono
+    from tests.cubeseg.io.test_interferometer import hypercube
     from tests.cubeseg.io.test_mda import mda
-    from tests.cubeseg.io.written import healthy_files
+    from tests.cubeseg.io.written import CUBE, healthy_files
 
-    found = [*healthy_files(folder), crono(folder / "t.hdf5"), mda(folder / "u.mda")]
+    found = [*healthy_files(folder), crono(folder / "t.hdf5"), mda(folder / "u.mda"), hypercube(folder / "v.h5")]
+    if find_spec("fabio"):
+        from tests.cubeseg.io.test_edf import ROWS, write
+
+        found.append(write(folder / "w.edf", ROWS))
+    if find_spec("zarr"):
+        import zarr
+        from tests.cubeseg.io.test_zarr import put, zipped
+
+        put(zarr.open_group(folder / "x.zarr", mode="w"), "img", CUBE.astype("u2"))
+        found.append(zipped(folder / "x.zarr", folder / "x.zarr.zip"))
+        shutil.rmtree(folder / "x.zarr")
     endings = {
         ".bcf", ".emd", ".pts", ".wdf", ".dm3", ".spx", ".fits", ".mat", ".h5", ".ptir", ".map", ".fsm", ".mda", ".dms",
     }  # fmt: skip
