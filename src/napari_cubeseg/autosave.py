@@ -55,8 +55,12 @@ class Autosave:
     offer_changed = Signal()
     """There is kept work for the active cube (`offer`), or no longer."""
 
+    deleted_changed = Signal()
+    """A segmentation was removed with its layer (`deleted`), or brought back."""
+
     def __init__(self, session: Session) -> None:
         self._session = session
+        self.deleted: list[Labels] = []
         self.offer: Kept | None = None
         self._due = 0.0
         self._layer: Labels | None = None
@@ -65,6 +69,19 @@ class Autosave:
         # what the large maps are from, and the file that holds them
         self._bases: weakref.WeakKeyDictionary[Labels, tuple[Any, Any, str]] = weakref.WeakKeyDictionary()
         session.cube_changed.connect(self._look)
+
+    def deleted_with(self, layer: Labels) -> None:
+        """A labels layer was removed: remember it, with its segmentation."""
+        self.deleted = [*self.deleted[-1:], layer]
+        self.deleted_changed.emit()
+
+    def bring_back_layer(self) -> None:
+        """Add the labels layer that was removed last again."""
+        if self.deleted:
+            layer = self.deleted.pop()
+            self._session.viewer.add_layer(layer)
+            self._session.viewer.layers.selection.active = layer
+            self.deleted_changed.emit()
 
     def touch(self, layer: Labels) -> None:
         """Something changed: keep it once nothing has changed for a while."""

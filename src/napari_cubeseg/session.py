@@ -25,7 +25,9 @@ from napari_cubeseg.clicks import ClickWatcher
 from napari_cubeseg.cubes import Cubes
 from napari_cubeseg.exports import Exports
 from napari_cubeseg.inspection import Inspection, Pixel
-from napari_cubeseg.jobs import Runner, run_now
+from napari_cubeseg.jobs import Control, Runner, run_now
+from napari_cubeseg.learning import Learning
+from napari_cubeseg.maps import Maps
 from napari_cubeseg.named import NamedSpectra
 from napari_cubeseg.overlays import Overlays
 from napari_cubeseg.run import Run
@@ -65,8 +67,6 @@ class Session:
     """The band that the slider shows."""
     adjusting = Signal(object)
     """How much of making other labels is done, 0 to 1; None when nothing is under way."""
-    deleted_changed = Signal()
-    """A segmentation was deleted with its layer, or brought back."""
 
     def __init__(self, viewer: ViewerModel, runner: Runner = run_now) -> None:
         self._viewer = weakref.ref(viewer)
@@ -80,9 +80,10 @@ class Session:
         self.inspection = Inspection()
         self.exports = Exports(self)
         self.overlays = Overlays(self)
+        self.maps = Maps(self)
         self.named = NamedSpectra(self)
+        self.learning = Learning(self)
         self.autosave = Autosave(self)
-        self.deleted: list[Labels] = []
         self._desks: dict[Labels, tuple[Workbench, Adjustments]] = {}
         self._clicks = ClickWatcher(viewer, self._clicked)
         viewer.layers.events.inserted.connect(self._inserted)
@@ -123,13 +124,17 @@ class Session:
 
     @property
     def running(self) -> bool:
-        """Whether a run is under way (paused ones too)."""
-        return self._run is not None
+        """Whether a run, or another long job on a segmentation, is under way (paused ones too)."""
+        return self._control is not None
 
     @property
     def paused(self) -> bool:
-        """Whether the run waits."""
-        return self._run is not None and self._run.control.paused
+        """Whether it waits."""
+        return self._control is not None and self._control.paused
+
+    @property
+    def _control(self) -> Control | None:
+        return self.learning.control if self._run is None else self._run.control
 
     @property
     def typical(self) -> NDArray[np.float32] | None:
@@ -176,8 +181,10 @@ class Session:
         self.cube_changed.emit()
         self.pixel_changed.emit()
         cube = self.cube
-        mine = [item for item in self.viewer.layers if our.made_from(our.result_of(item), cube)]
-        self._use_labels(mine[-1] if mine else None)
+        if layer is not None or self.labels_layer not in self.viewer.layers:
+            # without its cube a segmentation can still be worked on
+            mine = [item for item in self.viewer.layers if our.made_from(our.result_of(item), cube)]
+            self._use_labels(mine[-1] if mine else None)
 
     def add(self, layer: tuple[Any, dict[str, Any], str]) -> Layer:
         """Add a layer data tuple to the viewer."""
@@ -197,18 +204,19 @@ class Session:
 
     def pause(self) -> None:
         """Let the run wait."""
-        if self._run is not None:
-            self._run.control.pause()
+        if self._control is not None:
+            self._control.pause()
             self.run_changed.emit()
 
     def resume(self) -> None:
         """Let the run go on."""
-        if self._run is not None:
-            self._run.control.resume()
+        if self._control is not None:
+            self._control.resume()
             self.run_changed.emit()
 
     def cancel(self) -> None:
         """Stop the run and take its preview away; earlier results come back."""
+        self.learning.cancel()
         if self._run is not None:
             self._run.cancel()
             self._run = None
@@ -247,14 +255,6 @@ class Session:
         axis = self.viewer.dims.ndim - 3
         self.viewer.dims.set_point(axis, layer.translate[0] + band * layer.scale[0])
 
-    def bring_back(self) -> None:
-        """Add the labels layer that was deleted last again, with its segmentation."""
-        if self.deleted:
-            layer = self.deleted.pop()
-            self.viewer.add_layer(layer)
-            self.viewer.layers.selection.active = layer
-            self.deleted_changed.emit()
-
     def recalibrated(self) -> None:
         """Tell of another spectral axis."""
         self.cube_changed.emit()
@@ -266,6 +266,7 @@ class Session:
         """Stop all work without touching the viewer, which may be closing."""
         self.cubes.stop()
         self.autosave.stop()
+        self.learning.cancel()
         if self._run is not None:
             self._run.control.cancel()
             self._run = None
@@ -306,8 +307,7 @@ class Session:
             workbench, adjustments = self._desks.pop(layer)
             adjustments.stop()
             workbench.stop()
-            self.deleted = [*self.deleted[-1:], layer]
-            self.deleted_changed.emit()
+            self.autosave.deleted_with(layer)
         if event.value is self.labels_layer:
             self._use_labels(None)
         if event.value is self.cube_layer:

@@ -353,10 +353,10 @@ def test_a_deleted_segmentation_can_be_brought_back(done):
     paint(layer, (0, 3), (0, 3), 9)
     done.viewer.layers.remove(layer)
     assert done.result is None
-    done.bring_back()
+    done.autosave.bring_back_layer()
     assert done.labels_layer is layer
     assert done.result.info(9)
-    assert not done.deleted
+    assert not done.autosave.deleted
     paint(layer, (0, 3), (0, 3), 2)
     check_spectra(done)
 
