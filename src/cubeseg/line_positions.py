@@ -109,10 +109,11 @@ def positions(axis: SpectralAxis, wavelengths: ArrayLike, convention: Convention
         raise ConfigError("lines: a Raman shift says no wavelength without the laser line, so no lines can be placed")
     if not given.size:
         return given
-    distinct, back = np.unique(given, return_inverse=True)
+    # an axis rises throughout, and what differs in the last digit does not survive a conversion
+    distinct, back = np.unique([float(f"{wave:.12g}") for wave in given.ravel()], return_inverse=True)
     there = SpectralAxis(distinct, "nm", medium="vacuum")
     made = converted(there, axis.unit, medium=axis.medium, rest=axis.rest or None, convention=convention)
-    return made.values[back]
+    return made.values[back].reshape(given.shape)
 
 
 def within(axis: SpectralAxis, lines: Sequence[Line]) -> tuple[Line, ...]:

@@ -74,6 +74,12 @@ def test_single_transitions_and_families_on_request():
     assert {line.family for line in found.values()} == {"Pb L"}
 
 
+def test_transitions_of_equal_energy():
+    # Lβ3 and Lβ4 of iron are one in the tables
+    found = xray_lines(["Fe-L"], KEV, resolved=True)
+    assert len([line for line in found if line.position == pytest.approx(0.7919)]) == 2
+
+
 def test_escape_and_sum_peaks():
     found = by_label(xray_lines(["Fe", "Ca-K"], KEV, escape="Si", sums=True))
     assert found["Fe Kα escape"].position == pytest.approx(6.40 - 1.74, abs=0.01)
