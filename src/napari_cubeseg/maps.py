@@ -77,7 +77,10 @@ class Maps:
     # requests
 
     def total(self, how: Statistic = "sum") -> None:
-        """Map the sum, the mean or the largest value of all bands."""
+        """Map the sum, the mean or the largest value of all bands; a sum image that is there comes to the top."""
+        layer = self._session.cube_layer
+        if how == "sum" and layer is not None and self._show_again(layer):
+            return
         self._ask(_Request(lambda cube, _: [total(cube, how)]))
 
     def window(self, low: float, high: float, how: Statistic = "sum", background: bool = False) -> None:
@@ -215,6 +218,17 @@ class Maps:
             at += 1
         return at
 
+    def _show_again(self, layer: Image) -> bool:
+        """Show the sum image that came when the cube was looked over; whether there is one."""
+        layers = self._session.viewer.layers
+        top = self._top(layer)
+        there = next((item for item in layers[layers.index(layer) : top] if our.role(item) == "sum"), None)
+        if there is not None:
+            there.metadata[our.KEY]["moved"] = False
+            there.visible = True
+            layers.move(layers.index(there), top)
+        return there is not None
+
     def _stepped(self, band: int) -> None:
         """The slider was moved: who looks through the bands wants to see them, not a map."""
         before, self._band = self._band, band
@@ -279,7 +293,8 @@ def _steps(cube: Cube, state: dict[str, Any], requests: Sequence[_Request]) -> S
     if planned:
         images = iter((yield from one_pass(cube, [recipe for _, recipes in planned for recipe in recipes])))
         for request, recipes in planned:
-            made += _made(cube, request, recipes, [next(images) for _ in recipes])
+            # what was asked for last is shown on top
+            made = [*_made(cube, request, recipes, [next(images) for _ in recipes]), *made]
     return made, refused
 
 
