@@ -11,15 +11,14 @@ from cubeseg.axis import SpectralAxis
 from cubeseg.errors import ConfigError
 from cubeseg.lines import Line, holds_xrays, lines_for, xray_lines
 from cubeseg.windows import Window, between, described
+from cubeseg.xrf_model import Detector
 
-__all__ = ["element_windows", "fwhm", "line_windows"]
+__all__ = ["element_windows", "line_windows"]
 
 Bands = NDArray[np.intp]
 
 _LIGHT = 299792.458
 _KEV = {"eV": 1e-3, "keV": 1.0, "MeV": 1e3}
-# 2.355^2 F eps of silicon: Fano factor 0.114, 3.65 eV per pair
-_FANO = 5.545 * 0.114 * 3.65e-3
 # in FWHM: half a window (84 % of a line, and most of its signal-to-noise ratio), where the background begins and ends
 _HALF, _BEGIN, _END = 0.6, 1.0, 3.0
 # a line is in the way of another's background, or of another's window
@@ -56,7 +55,7 @@ def element_windows(
     background : bool
         Take off the straight line between the bands beside the line, without those near other lines of `elements`.
     noise : float
-        Electronic part of the FWHM in keV (:func:`fwhm`).
+        Electronic part of the FWHM in keV (:class:`cubeseg.xrf_model.Detector`).
 
     Raises
     ------
@@ -77,7 +76,7 @@ def element_windows(
     for name, mine in lines.items():
         tried = []
         for line in sorted((line for line in mine if line.height == 1), key=lambda line: -line.position):
-            width = fwhm(line.position * unit, noise) / unit
+            width = float(Detector(noise).fwhm(line.position * unit)) / unit
             inside = between(axis, line.position - _HALF * width, line.position + _HALF * width)
             sides = _beside(
                 axis, line.position, max(_BEGIN * width, _HALF * width + step), _END * width, len(inside),
@@ -143,14 +142,6 @@ def line_windows(
         note = _mixed(line, [*lines, *known], half)
         made.append(Window(line.label, inside, *sides, axis.values, "sum", note))
     return tuple(made if background else map(_gross, made))
-
-
-def fwhm(energy: float, noise: float = 0.08) -> float:
-    """FWHM in keV of a line in a silicon detector: the root of noise^2 + 2.355^2 F eps E.
-
-    Fano factor 0.114 and 3.65 eV per electron-hole pair; the noise of 80 eV makes 141 eV at Mn Kα.
-    """
-    return float(np.sqrt(noise**2 + _FANO * max(energy, 0.0)))
 
 
 def _beside(

@@ -13,11 +13,12 @@ from cubeseg.axis import SpectralAxis
 from cubeseg.colour import TrueColour, matching, srgb
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError
-from cubeseg.line_windows import element_windows, fwhm, line_windows
+from cubeseg.line_windows import element_windows, line_windows
 from cubeseg.maps import element_maps, false_colour, line_maps, maps, total_map, true_colour, window_maps
 from cubeseg.one_pass import one_pass
 from cubeseg.steps import finish
 from cubeseg.windows import between, described, parse_window, three_windows, window
+from cubeseg.xrf_model import Detector
 from tests.cubeseg.cubes import counts_cube
 
 KEV = SpectralAxis(np.linspace(0.5, 20.5, 801), "keV")
@@ -185,15 +186,10 @@ def spectrum_of(heights, axis=KEV, background=20.0):
     """Gaussians at energies in keV, of so many counts each, on a slope."""
     total = background * np.exp(-axis.values / 15)
     for energy, counts in heights.items():
-        sigma = fwhm(energy) / 2.3548
+        sigma = Detector().fwhm(energy) / 2.3548
         shape = np.exp(-0.5 * ((axis.values - energy) / sigma) ** 2)
         total = total + counts * shape / shape.sum()
     return total
-
-
-def test_the_resolution_is_that_of_a_silicon_detector():
-    assert fwhm(5.895) == pytest.approx(0.141, abs=0.001)
-    assert fwhm(0, 0.1) == pytest.approx(0.1)
 
 
 def test_element_maps_hold_the_lines_less_the_background():
