@@ -13,7 +13,7 @@ from cubeseg.axis import SpectralAxis
 from cubeseg.calibration import inside
 from cubeseg.cube import Cube, LazyArray, Noise, NoiseKind, Source, Spatial
 from cubeseg.errors import DataError
-from cubeseg.io.hdf5_guard import check_hdf5
+from cubeseg.io.hdf5_guard import SIGNATURE, check_hdf5
 from cubeseg.io.hdf5_links import check_own, elsewhere, is_own, member, text
 from cubeseg.io.hdf5_scales import long_axes, named_axis, pixel_size, vector_of
 from cubeseg.io.layout import Vector, check_claim, check_size, choose, make_axis, spatial_order
@@ -21,9 +21,7 @@ from cubeseg.io.lazy import AxisView
 from cubeseg.io.nexus import signals
 from cubeseg.io.registry import ReadOptions, reader
 
-__all__ = ["check_filters", "cube_of", "lazy_dataset", "open_hdf5", "text"]
-
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
+__all__ = ["SIGNATURE", "check_filters", "cube_of", "lazy_dataset", "open_hdf5", "text"]
 
 
 @reader(

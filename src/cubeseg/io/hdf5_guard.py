@@ -15,8 +15,9 @@ from pathlib import Path
 
 from cubeseg.errors import DataError
 
-__all__ = ["check_hdf5"]
+__all__ = ["SIGNATURE", "check_hdf5"]
 
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _PROGRAM = Path(__file__).with_name("hdf5_look.py")
 # processes that wait for the next file; each ends by itself when it is not asked for a minute
 _idle: list[subprocess.Popen[str]] = []
@@ -33,6 +34,7 @@ def check_hdf5(path: str | Path) -> None:
     Parameters
     ----------
     path : path-like
+        Any file; others than HDF5 pass.
 
     Raises
     ------
@@ -41,12 +43,26 @@ def check_hdf5(path: str | Path) -> None:
     """
     try:
         there = os.stat(path)
+        if not _has_signature(path, there.st_size):
+            return
     except OSError:
         # opening it says why
         return
     fault = _fault(os.path.abspath(path), there.st_ino, there.st_size, there.st_mtime_ns)
     if fault:
         raise DataError(f"{path}: {fault}; copy or export it again")
+
+
+def _has_signature(path: str | Path, size: int) -> bool:
+    """Whether the library would take a file for one of its own: at its beginning, at 512 or a power of two of that."""
+    with open(path, "rb") as file:
+        at = 0
+        while at + len(SIGNATURE) <= size:
+            file.seek(at)
+            if file.read(len(SIGNATURE)) == SIGNATURE:
+                return True
+            at = max(512, 2 * at)
+    return False
 
 
 @lru_cache(maxsize=4096)

@@ -128,6 +128,20 @@ def test_a_file_is_looked_at_once(tmp_path, fresh, monkeypatch):
     assert len(asked) == 2
 
 
+def test_files_of_other_formats_start_nothing(tmp_path, fresh):
+    (tmp_path / "empty").touch()
+    (tmp_path / "a.png").write_bytes(b"\x89PNG" + bytes(5000))
+    for name in ("empty", "a.png", "missing"):
+        check_hdf5(tmp_path / name)
+    check_hdf5(tmp_path)
+    assert not hdf5_guard._idle
+    for size in (0, 512, 2048):
+        with h5py.File(tmp_path / "a.h5", "w", userblock_size=size) as file:
+            file.attrs["unit"] = "keV"
+        with pytest.raises(DataError, match="circles"):
+            check_hdf5(in_circles(tmp_path / "a.h5"))
+
+
 @pytest.mark.parametrize(
     ("code", "said"),
     [
