@@ -151,9 +151,9 @@ class Edit:
         result = self.result
         for part in reversed(self.pixels):
             part.wanted = False
-            result.labels.flat[part.where] = part.old
+            result.labels.reshape(-1)[part.where] = part.old
             if part.confidence is not None and part.painted is not None and result.painted is not None:
-                result.confidence.flat[part.where], result.painted.flat[part.where] = part.confidence, part.painted
+                result.confidence.reshape(-1)[part.where], result.painted.reshape(-1)[part.where] = part.confidence, part.painted
             _count(result.spectra, part.new, part.old)
             _settle(result.spectra, part)
         self._before.restore(result)
@@ -181,8 +181,8 @@ class Edit:
         if part.confidence is not None:
             if result.painted is None:
                 result.painted = np.zeros(result.labels.shape, bool)
-            result.painted.flat[part.where], result.confidence.flat[part.where] = True, 1.0
-        result.labels.flat[part.where] = part.new
+            result.painted.reshape(-1)[part.where], result.confidence.reshape(-1)[part.where] = True, 1.0
+        result.labels.reshape(-1)[part.where] = part.new
         _count(result.spectra, part.old, part.new)
         _settle(result.spectra, part)
 
@@ -228,12 +228,12 @@ def paint(result: Segmentation, where: NDArray[np.intp], labels: NDArray[Any]) -
         raise DataError("labels cannot be negative")
     there = {c.id for c in result.classes}
     started = [_new_class(int(i)) for i in np.unique(new) if i and int(i) not in there]
-    painted = np.zeros(len(where), bool) if result.painted is None else result.painted.flat[where].copy()
+    painted = np.zeros(len(where), bool) if result.painted is None else result.painted.reshape(-1)[where].copy()
     part = Pixels(
         np.asarray(where, dtype=np.intp),
-        result.labels.flat[where].copy(),
+        result.labels.reshape(-1)[where].copy(),
         new,
-        confidence=result.confidence.flat[where].copy(),
+        confidence=result.confidence.reshape(-1)[where].copy(),
         painted=painted,
     )
     operation = {"operation": "paint", "pixels": len(new), "labels": np.unique(new).tolist()}
@@ -431,8 +431,8 @@ def _unlocked(result: Segmentation, class_ids: Sequence[int]) -> None:
 
 def _whole(result: Segmentation, gone: Sequence[int], kept: int, settled: bool) -> Pixels:
     """All pixels of some classes; their sums are known, nothing has to be read."""
-    where = np.flatnonzero(np.isin(result.labels.ravel(), gone))
-    pixels = Pixels(where, result.labels.flat[where].copy(), np.full(len(where), kept, np.int32))
+    where = np.flatnonzero(members(result.labels.reshape(-1), gone))
+    pixels = Pixels(where, result.labels.reshape(-1)[where].copy(), np.full(len(where), kept, np.int32))
     if settled:
         spectra = result.spectra
         spectra.grow(max(kept, *gone) + 1)
@@ -443,6 +443,13 @@ def _whole(result: Segmentation, gone: Sequence[int], kept: int, settled: bool) 
             change[kept] = own[gone].sum(axis=0)
         pixels.sums = sums
     return pixels
+
+
+def members(labels: Int32, class_ids: Sequence[int]) -> NDArray[np.bool_]:
+    """Whether each label, none of them negative, is one of a few: by a table, which is quicker than ``np.isin``."""
+    table = np.zeros(int(max(labels.max(initial=0), *class_ids, 0)) + 1, bool)
+    table[list(class_ids)] = True
+    return table[labels]
 
 
 def _count(spectra: ClassSpectra, old: Int32, new: Int32) -> None:

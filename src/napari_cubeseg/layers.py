@@ -205,7 +205,7 @@ def show_classes(layer: Labels, result: Segmentation, new: Sequence[int] = ()) -
     """Project names, colours and pixel counts onto a labels layer; `new` classes are there only for a preview."""
     layer.features = _features(result)
     wanted = _colormap(result, new)
-    if not isinstance(layer.colormap, DirectLabelColormap) or not _same_colours(layer.colormap, wanted):
+    if not isinstance(layer.colormap, DirectLabelColormap) or not _has_colours(layer.colormap, wanted):
         layer.colormap = wanted
 
 
@@ -267,9 +267,10 @@ def _colormap(result: Segmentation, new: Sequence[int] = ()) -> DirectLabelColor
     return DirectLabelColormap(color_dict=colours | shown | {i: class_colour(i) for i in new})
 
 
-def _same_colours(one: DirectLabelColormap, other: DirectLabelColormap) -> bool:
-    a, b = one.color_dict, other.color_dict
-    return a.keys() == b.keys() and all(np.allclose(a[k], b[k], atol=1e-3) for k in a)
+def _has_colours(one: DirectLabelColormap, wanted: DirectLabelColormap) -> bool:
+    """Whether all wanted colours are there; others do no harm, and setting a colormap takes long on large images."""
+    a, b = one.color_dict, wanted.color_dict
+    return a.keys() >= b.keys() and all(np.allclose(a[k], b[k], atol=1e-3) for k in b)
 
 
 def _features(result: Segmentation) -> pd.DataFrame:

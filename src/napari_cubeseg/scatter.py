@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,6 +39,12 @@ class Scatter:
         self._components = np.linalg.svd(some - self._mean, full_matrices=False)[2] if n > 1 else np.eye(flat.shape[1])
         self.positions = np.zeros((n, 2), np.float32)
         self.look_along(*self.directions[:2])
+
+    def copy(self) -> Scatter:
+        """The same pixels, which may be looked at along other directions."""
+        made = copy.copy(self)
+        made.positions = np.zeros_like(self.positions)
+        return made
 
     @property
     def directions(self) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from napari_cubeseg.adjust import Adjustments
 from napari_cubeseg.autosave import Autosave
 from napari_cubeseg.clicks import ClickWatcher
 from napari_cubeseg.cubes import Cubes
+from napari_cubeseg.desks import Desks
 from napari_cubeseg.exports import Exports
 from napari_cubeseg.inspection import Inspection, Pixel
 from napari_cubeseg.jobs import Control, Runner, run_now
@@ -84,7 +85,7 @@ class Session:
         self.named = NamedSpectra(self)
         self.learning = Learning(self)
         self.autosave = Autosave(self)
-        self._desks: dict[Labels, tuple[Workbench, Adjustments]] = {}
+        self.desks = Desks(self)
         self._clicks = ClickWatcher(viewer, self._clicked)
         viewer.layers.events.inserted.connect(self._inserted)
         viewer.layers.events.removed.connect(self._removed)
@@ -115,12 +116,12 @@ class Session:
     @property
     def workbench(self) -> Workbench | None:
         """Work by hand on the active segmentation."""
-        return None if self.labels_layer is None else self._desk(self.labels_layer)[0]
+        return None if self.labels_layer is None else self.desks.at(self.labels_layer)[0]
 
     @property
     def adjustments(self) -> Adjustments | None:
         """Other labels for the active segmentation."""
-        return None if self.labels_layer is None else self._desk(self.labels_layer)[1]
+        return None if self.labels_layer is None else self.desks.at(self.labels_layer)[1]
 
     @property
     def running(self) -> bool:
@@ -303,11 +304,7 @@ class Session:
     def _removed(self, event: Any) -> None:
         layer = event.value
         self.cubes.forget(layer)
-        if layer in self._desks:
-            workbench, adjustments = self._desks.pop(layer)
-            adjustments.stop()
-            workbench.stop()
-            self.autosave.deleted_with(layer)
+        self.desks.clear(layer)
         if event.value is self.labels_layer:
             self._use_labels(None)
         if event.value is self.cube_layer:
@@ -342,44 +339,11 @@ class Session:
             self.adjustments.stop()
         self.labels_layer = layer
         if layer is not None:
-            self._desk(layer)
+            self.desks.at(layer)
         self.selected = ()
         self.result_changed.emit()
         self.classes_changed.emit()
         self.selection_changed.emit()
-
-    def _desk(self, layer: Labels) -> tuple[Workbench, Adjustments]:
-        """What works on a labels layer; its history stays when another layer becomes the active one."""
-        if layer not in self._desks:
-
-            def cube() -> Cube | None:
-                result = our.result_of(layer)
-                return None if result is None else our.cube_behind(result, self.viewer)
-
-            def told(signal: Callable[[Labels], None]) -> Callable[[], None]:
-                return lambda: signal(layer)
-
-            workbench = Workbench(layer, cube, lambda: self.runner)
-            workbench.changed.connect(told(self._reworked))
-            workbench.replaced.connect(told(self._replaced))
-            self._desks[layer] = workbench, Adjustments(workbench, cube, lambda: self.runner, self.adjusting.emit)
-        return self._desks[layer]
-
-    def _reworked(self, layer: Labels) -> None:
-        self.autosave.touch(layer)
-        if layer is self.labels_layer:
-            self.classes_changed.emit()
-
-    def _replaced(self, layer: Labels) -> None:
-        """Another segmentation is in the layer; it may be from before the cube was calibrated."""
-        result = our.result_of(layer)
-        cube = None if result is None else our.cube_behind(result, self.viewer)
-        if result is not None and cube is not None and our.made_from(result, cube):
-            result.axis, result.source = cube.axis, cube.source
-        if layer is self.labels_layer and result is not None:
-            there = [i for i in self.selected if any(c.id == i for c in result.classes)]
-            self.result_changed.emit()
-            self.select(there)
 
     def _show_value(self) -> None:
         """Write the true value of the band into the picture: napari's slider knows only even steps."""

@@ -284,9 +284,9 @@ class Workbench:
             # people paint on what they see, but it is not there yet: their pixels go into what there is
             self.preview(None)
             self._show_labels(result.labels, where, labels)
-        locked = np.isin(result.labels.flat[where], [c.id for c in result.classes if c.locked])
+        locked = np.isin(result.labels.reshape(-1)[where], [c.id for c in result.classes if c.locked])
         if locked.any():
-            self._show_labels(self.layer.data, where[locked], result.labels.flat[where[locked]])
+            self._show_labels(self.layer.data, where[locked], result.labels.reshape(-1)[where[locked]])
             where, labels = where[~locked], labels[~locked]
         try:
             edit = editing.paint(result, where, labels)

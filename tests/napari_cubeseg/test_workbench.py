@@ -64,6 +64,7 @@ def test_a_new_label_becomes_a_class(done):
 
 def test_painting_goes_on_while_the_spectra_are_read(done):
     jobs = []
+    done.autosave.touch = lambda layer: None
     done.runner = lambda *arguments, **_: jobs.append(arguments)
     layer = done.labels_layer
     paint(layer, (0, 4), (0, 4), 2)
@@ -167,6 +168,7 @@ def test_work_on_coarse_classes_is_not_lost_by_the_slider(done):
 
 def test_painting_while_coherence_is_computed_holds(done):
     jobs = []
+    done.autosave.touch = lambda layer: None
     done.runner = lambda *arguments, **_: jobs.append(arguments)
     slide(done, "cohere", 0.0)
     paint(done.labels_layer, (0, 3), (0, 3), 9)

@@ -11,7 +11,11 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QPushButto
 
 import pyqtgraph as pg  # isort: skip
 
+from napari.utils.notifications import show_error
+
+from cubeseg.errors import CubeSegError
 from cubeseg.segmentation import Segmentation
+from napari_cubeseg.jobs import Control, ignore, one
 from napari_cubeseg.qt.bottom_dock import BottomDock
 from napari_cubeseg.qt.jobs import run_in_thread
 from napari_cubeseg.qt.plots import ThemedPlot
@@ -70,6 +74,7 @@ class LatentDock(BottomDock):
         session.use_threads(run_in_thread)
         self._scatter: Scatter | None = None
         self._of: Segmentation | None = None
+        self._control, self._counting = Control(), Control()
         self.box = LassoBox()
         self.plot = ThemedPlot(session.viewer.theme, self, viewBox=self.box)
         self.plot.legend.hide()
@@ -151,11 +156,8 @@ class LatentDock(BottomDock):
         if not self.isVisible() and self._of is not None:
             return
         if self._of is None or self._of.latent is not result.latent:
-            self._scatter = Scatter(result)
-            self._offer_directions()
-            with QSignalBlocker(self.density):
-                self.density.setChecked(len(self._scatter.pixels) > _MANY)
-            self._look()
+            self._look(result)
+            return
         self._of = result
         self._show_marked()
         chosen = self._session.selected
@@ -165,6 +167,39 @@ class LatentDock(BottomDock):
         else:
             self._draw_points(result, colours, chosen)
         self._show_pixel()
+
+    def _look(self, result: Segmentation, turned: bool = False) -> None:
+        """Place all pixels along the chosen directions, in the background, and draw."""
+        before = self._scatter if turned else None
+        names = (self.across.currentText(), self.up.currentText())
+        self._control.cancel()
+        control = self._control = Control()
+
+        def place() -> Scatter:
+            made = Scatter(result) if before is None else before.copy()
+            if all(name in made.directions for name in names):
+                made.look_along(*names)
+            return made
+
+        def placed(made: Scatter) -> None:
+            if control.cancelled:
+                return
+            self._scatter, self._of = made, result
+            if before is None:
+                self._offer_directions()
+                with QSignalBlocker(self.density):
+                    self.density.setChecked(len(made.pixels) > _MANY)
+            self.plot.setLabel("bottom", self.across.currentText())
+            self.plot.setLabel("left", self.up.currentText())
+            left, right, bottom, top = made.bounds
+            self.box.setRange(xRange=(left, right), yRange=(bottom, top), padding=0)
+            self.box.clear_lasso()
+            self._draw()
+
+        def failed(error: CubeSegError) -> None:
+            show_error(str(error))
+
+        self._session.runner(lambda: one(place), control, ignore, placed, failed, ignore)
 
     def _draw_points(self, result: Segmentation, colours: dict[int, QColor], chosen: tuple[int, ...]) -> None:
         assert self._scatter is not None
@@ -184,13 +219,24 @@ class LatentDock(BottomDock):
         self.points.setData(places[:, 0], places[:, 1], brush=[brushes.get(int(i), grey) for i in labels])
 
     def _draw_density(self, result: Segmentation, colours: dict[int, QColor], chosen: tuple[int, ...]) -> None:
-        assert self._scatter is not None
+        scatter = self._scatter
+        assert scatter is not None
         self.points.setData([], [])
         (left, right), (bottom, top) = self.box.viewRange()
         seen = {i: (c.red(), c.green(), c.blue()) for i, c in colours.items() if not chosen or i in chosen}
-        image = self._scatter.density(result.labels, seen, (left, right, bottom, top))
-        self.picture.setImage(image, autoLevels=False, levels=(0, 255))
-        self.picture.setRect(QRectF(left, bottom, right - left, top - bottom))
+        labels = result.labels.copy()
+        self._counting.cancel()
+        control = self._counting = Control()
+
+        def counted(image: Any) -> None:
+            if not control.cancelled and self.density.isChecked():
+                self.picture.setImage(image, autoLevels=False, levels=(0, 255))
+                self.picture.setRect(QRectF(left, bottom, right - left, top - bottom))
+
+        def count() -> Any:
+            return scatter.density(labels, seen, (left, right, bottom, top))
+
+        self._session.runner(lambda: one(count), control, ignore, counted, ignore, ignore)
 
     def _offer_directions(self) -> None:
         assert self._scatter is not None
@@ -203,18 +249,8 @@ class LatentDock(BottomDock):
                     box.setCurrentIndex(min(number, len(names) - 1))
 
     def _turned(self, *_: Any) -> None:
-        self._look()
-        self._draw_soon()
-
-    def _look(self) -> None:
-        if self._scatter is None:
-            return
-        self._scatter.look_along(self.across.currentText(), self.up.currentText())
-        self.plot.setLabel("bottom", self.across.currentText())
-        self.plot.setLabel("left", self.up.currentText())
-        left, right, bottom, top = self._scatter.bounds
-        self.box.setRange(xRange=(left, right), yRange=(bottom, top), padding=0)
-        self.box.clear_lasso()
+        if self._of is not None:
+            self._look(self._of, turned=True)
 
     def _zoomed(self, *_: Any) -> None:
         if self.density.isChecked():

@@ -11,6 +11,7 @@ from napari_cubeseg.qt.bottom_dock import dock_of
 from napari_cubeseg.qt.classes_panel import ClassesPanel
 from napari_cubeseg.qt.cube_panel import CubePanel
 from napari_cubeseg.qt.export_panel import ExportPanel
+from napari_cubeseg.qt.image_panel import ImagePanel
 from napari_cubeseg.qt.jobs import run_in_thread
 from napari_cubeseg.qt.train_panel import TrainPanel
 from napari_cubeseg.session import session_of
@@ -36,13 +37,15 @@ class SegmentDock(QScrollArea):
         layout.setSpacing(4)
         for title, panel in (
             ("1  Cube", CubePanel(session, inside)),
+            ("", ImagePanel(session, inside)),
             ("2  Train", TrainPanel(session, inside)),
             ("3  Classes", ClassesPanel(session, inside)),
             ("4  Export", ExportPanel(session, inside)),
         ):
-            heading = QLabel(f"<b>{title}</b>", inside)
-            heading.setContentsMargins(0, 6, 0, 0)
-            layout.addWidget(heading)
+            if title:
+                heading = QLabel(f"<b>{title}</b>", inside)
+                heading.setContentsMargins(0, 6, 0, 0)
+                layout.addWidget(heading)
             layout.addWidget(panel)
         layout.addStretch()
         self.setWidget(inside)
