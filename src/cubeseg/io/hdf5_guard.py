@@ -43,7 +43,8 @@ def check_hdf5(path: str | Path) -> None:
     """
     try:
         there = os.stat(path)
-        if not _has_signature(path, there.st_size):
+        # pipes have no size, and opening one would wait
+        if not there.st_size or not _has_signature(path, there.st_size):
             return
     except OSError:
         # opening it says why
@@ -118,6 +119,9 @@ def _take() -> subprocess.Popen[str] | None:
         if process.poll() is None:
             return process
         _end(process)
+    if not sys.executable or getattr(sys, "frozen", False):
+        # a bundled application would start itself again
+        return None
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     try:
         process = subprocess.Popen(

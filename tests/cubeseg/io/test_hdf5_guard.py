@@ -133,6 +133,9 @@ def test_files_of_other_formats_start_nothing(tmp_path, fresh):
     (tmp_path / "a.png").write_bytes(b"\x89PNG" + bytes(5000))
     for name in ("empty", "a.png", "missing"):
         check_hdf5(tmp_path / name)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.h5")
+        check_hdf5(tmp_path / "pipe.h5")
     check_hdf5(tmp_path)
     assert not hdf5_guard._idle
     for size in (0, 512, 2048):
@@ -140,6 +143,13 @@ def test_files_of_other_formats_start_nothing(tmp_path, fresh):
             file.attrs["unit"] = "keV"
         with pytest.raises(DataError, match="circles"):
             check_hdf5(in_circles(tmp_path / "a.h5"))
+
+
+@pytest.mark.parametrize(("name", "value"), [("frozen", True), ("executable", ""), ("executable", "/missing/python")])
+def test_where_no_process_can_be_started(tmp_path, fresh, monkeypatch, name, value):
+    monkeypatch.setattr(sys, name, value, raising=False)
+    assert open_cube(healthy(tmp_path / "a.h5"), spectral_axis=2).data.size == CUBE.size
+    assert not hdf5_guard._idle
 
 
 @pytest.mark.parametrize(
