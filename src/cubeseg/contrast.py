@@ -142,7 +142,8 @@ def _effects(one: Group, other: Group, scale: float) -> tuple[Float64, Float64]:
     with np.errstate(invalid="ignore", divide="ignore"):
         largest = float(np.nanmax(pooled)) if np.isfinite(pooled).any() else 1.0
         sigma = np.sqrt(np.maximum(pooled, max(1e-12 * largest, 1e-300)))
-        return (one.mean - scale * other.mean) / sigma, np.sqrt(error) / sigma
+        # pixels that do not scatter at all would differ without limit
+        return np.clip((one.mean - scale * other.mean) / sigma, -1e6, 1e6), np.sqrt(error) / sigma
 
 
 def _smoothed(values: Float64) -> Float64:

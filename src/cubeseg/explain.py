@@ -20,7 +20,7 @@ from cubeseg.axis import SpectralAxis
 from cubeseg.candidates import Candidate
 from cubeseg.contrast import Group, Window, group_of, most_alike, windows
 from cubeseg.errors import DataError
-from cubeseg.lines import element, holds_xrays
+from cubeseg.lines import element, holds_xrays, tells_wavelengths
 from cubeseg.peaks import Peak, find_peaks, noise_of, structure_variance
 from cubeseg.redshift import Redshift, find_redshift
 from cubeseg.rest_lines import rest_lines
@@ -41,6 +41,7 @@ _WIDTHS = (2.5, 4.0, 7.0, 12.0, 20.0)
 _CONTINUUM = 0.1
 # classes of fewer pixels know their scatter too badly
 _FEW = 5
+_FEWEST_BANDS = 16
 # candidates that get a sentence: at most so many, not far behind the first or stronger than in the rest
 _TOLD, _WORTH = 5, 0.25
 
@@ -142,7 +143,7 @@ def prepare(
     are_counts = _are_counts(result) if counts is None else counts
     groups = {label: group_of(spectra, [label], are_counts) for label in filled}
     detector = None
-    if holds_xrays(result.axis):
+    if _resolves_xrays(result.axis):
         if anode and not Detector(anode=anode).beam:
             anode = element(anode)
         everything = _spectrum(result.axis, group_of(spectra, filled, are_counts))
@@ -209,6 +210,12 @@ def explain(
     return replace(made, text=_text(result, made, bool(others)))
 
 
+def _resolves_xrays(axis: SpectralAxis) -> bool:
+    """Whether peaks of a detector can be told on an axis: some bands of X-ray energies, about evenly spaced."""
+    steps = np.abs(np.diff(axis.values))
+    return holds_xrays(axis) and len(axis) >= _FEWEST_BANDS and bool(steps.max() < 2 * steps.min())
+
+
 def _windows(axis: SpectralAxis, group: Group, other: Group | None, basis: Basis, n: int) -> tuple[Window, ...]:
     if other is None:
         return ()
@@ -247,8 +254,7 @@ def _optical(
 ) -> tuple[tuple[Peak, ...], tuple[Candidate, ...], tuple[Peak, ...], Redshift | None]:  # fmt: skip
     many = float(group.n) if basis.counts else 0.0
     peaks = find_peaks(axis, group.mean, _narrow(group, basis), _WIDTHS, counts=many)
-    placed = axis.calibrated and axis.kind != "raman_shift" and (axis.kind != "velocity" or axis.rest > 0)
-    shift = find_redshift(axis, peaks, redshift) if peaks and placed else None
+    shift = find_redshift(axis, peaks, redshift) if peaks and tells_wavelengths(axis) else None
     if shift is None or not (shift.sure or redshift is not None or _of_the_header(axis, shift)):
         return peaks, (), peaks, None
     pairs = [(one.mean, _narrow(one, basis)) for one in (group, rest or _nothing(group), *others)]

@@ -13,7 +13,7 @@ from cubeseg.axis import SpectralAxis
 from cubeseg.conversion import converted
 from cubeseg.errors import ConfigError
 
-__all__ = ["HC", "Convention", "Line", "LineKind", "doppler", "positions", "within"]
+__all__ = ["HC", "Convention", "Line", "LineKind", "doppler", "positions", "tells_wavelengths", "within"]
 
 LineKind = Literal["emission", "absorption", "band", "escape", "sum", "rayleigh", "compton", "sky"]
 Convention = Literal["radio", "optical", "relativistic"]
@@ -114,6 +114,16 @@ def positions(axis: SpectralAxis, wavelengths: ArrayLike, convention: Convention
     there = SpectralAxis(distinct, "nm", medium="vacuum")
     made = converted(there, axis.unit, medium=axis.medium, rest=axis.rest or None, convention=convention)
     return made.values[back].reshape(given.shape)
+
+
+def tells_wavelengths(axis: SpectralAxis) -> bool:
+    """Whether every band of an axis has a wavelength: not those of channels, Raman shifts or bare velocities."""
+    if not axis.calibrated or axis.kind == "raman_shift":
+        return False
+    if axis.kind == "velocity":
+        speed = np.abs(axis.values) * (1e-3 if axis.unit == "m/s" else 1.0)
+        return axis.rest > 0 and bool(speed.max() < _LIGHT)
+    return bool(axis.values.min() > 0)
 
 
 def within(axis: SpectralAxis, lines: Sequence[Line]) -> tuple[Line, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cubeseg.axis import SpectralAxis
-from cubeseg.line_positions import Convention, Line, LineKind, doppler, within
+from cubeseg.line_positions import Convention, Line, LineKind, doppler, tells_wavelengths, within
 from cubeseg.rest_lines import groups, spectral_lines
 from cubeseg.xray import Detector, element, element_name, escape_fraction, scatter_lines, xray_lines
 
@@ -25,6 +25,7 @@ __all__ = [
     "lines_for",
     "scatter_lines",
     "spectral_lines",
+    "tells_wavelengths",
     "within",
     "xray_lines",
 ]
@@ -88,7 +89,7 @@ def lines_for(
         if anode:
             found += scatter_lines(anode, axis, angle, excitation)
         return tuple(sorted(found, key=lambda line: line.position))
-    if not axis.calibrated or axis.kind == "raman_shift" or (axis.kind == "velocity" and not axis.rest):
+    if not tells_wavelengths(axis):
         return ()
     return spectral_lines(
         axis, redshift=redshift, velocity=velocity, convention=convention, names=names, rank=rank

@@ -55,7 +55,7 @@ class Spectrum:
     def coarse(self) -> Spectrum:
         """The same with bands of 20 eV or more, which lose nothing that a detector resolves and are sooner fitted."""
         step = (self.energies[-1] - self.energies[0]) / max(len(self.energies) - 1, 1)
-        many = max(1, int(_STEP / step + 0.01))
+        many = max(1, min(int(_STEP / step + 0.01), len(self.energies) // 16))
         n = len(self.energies) // many * many
         parts = (values[:n].reshape(-1, many) for values in (self.energies, self.mean, self.variance))
         energies, mean, variance = parts
@@ -209,7 +209,7 @@ def _net(spectrum: Spectrum, detector: Detector) -> tuple[Float64, Float64]:
 def counts_in(spectrum: Spectrum) -> float:
     """By what the mean must be multiplied to have the variance of counts."""
     total, noise = float(np.maximum(spectrum.mean, 0).sum()), float(spectrum.variance.sum())
-    return total / noise if noise > 0 else 1.0
+    return total / noise if noise > 0 and total > 0 else 1.0
 
 
 def fitted_again(spectrum: Spectrum, detector: Detector, model: XrayModel) -> XrayModel:

@@ -164,10 +164,11 @@ def pile_up(energies: Float64, net: Float64) -> Column:
     peaks = np.maximum(net, 0)
     step = (energies[-1] - energies[0]) / (len(energies) - 1)
     both = np.maximum(fftconvolve(peaks, peaks), 0)
+    # channel i and channel j add up to the energy of channel i + j + start
     start = round(energies[0] / step)
     shifted = np.zeros(len(net))
-    first = max(start, 0)
-    part = both[max(-start, 0) : max(-start, 0) + len(net) - first]
+    first, skipped = min(max(start, 0), len(net)), max(-start, 0)
+    part = both[skipped : skipped + len(net) - first]
     shifted[first : first + len(part)] = part
     total = shifted.sum()
     return Column("pile-up", "", shifted / total if total > 0 else shifted)

@@ -8,6 +8,8 @@ from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cubeseg.axis import SpectralAxis
 from cubeseg.config import FitConfig
@@ -396,3 +398,43 @@ def test_imports_stay_cheap():
         "import cubeseg.explain, sys; print([m for m in ('scipy', 'xraydb', 'astropy', 'torch') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+AXES = (
+    ("keV", "", 0.0), ("eV", "", 0.0), ("MeV", "", 0.0), ("nm", "air", 0.0), ("Angstrom", "", 0.0), ("um", "", 0.0),
+    ("GHz", "", 0.0), ("GHz", "", 115e9), ("km/s", "", 0.0), ("km/s", "", 115.271e9), ("1/cm", "", 0.0), ("", "", 0.0),
+)  # fmt: skip
+
+
+@settings(max_examples=120, derandomize=True, deadline=None)
+@given(data=st.data())
+def test_nothing_that_a_result_may_hold_breaks_it(data):
+    unit, medium, rest = data.draw(st.sampled_from(AXES))
+    bands = data.draw(st.integers(1, 50))
+    low = data.draw(st.floats(1e-3, 1e4))
+    values = low + low * data.draw(st.floats(1e-3, 5)) * np.arange(bands)
+    if data.draw(st.booleans()):
+        values = values[::-1]
+    axis = SpectralAxis(values, unit, medium=medium, rest=rest)
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    kind = data.draw(st.sampled_from(["zeros", "constant", "counts", "noise", "spike", "negative", "tiny", "huge"]))
+    shape = (bands, 3, data.draw(st.integers(1, 4)))
+    made = {
+        "zeros": np.zeros(shape), "constant": np.full(shape, 7.0), "counts": rng.poisson(3, shape),
+        "noise": rng.normal(0, 1, shape), "spike": np.zeros(shape), "negative": -rng.random(shape),
+        "tiny": 1e-30 * rng.random(shape), "huge": 1e30 * rng.random(shape),
+    }[kind].astype(np.float32)  # fmt: skip
+    if kind == "spike":
+        made[bands // 2] = 1000
+    if data.draw(st.booleans()):
+        made[rng.random(shape) < 0.2] = np.nan
+    labels = rng.integers(1, 4, shape[1:]).astype(np.int32)
+    result = result_of(made, labels, axis, unit=data.draw(st.sampled_from(["", "counts"])))
+    if not result.spectra.finite[1:].any():
+        return
+    basis = prepare(result, elements=["Fe", "Pb", "Si"])
+    for info in result.classes:
+        if info.id in basis.groups:
+            made_of = explain(result, info.id, elements=["Fe", "Pb", "Si"], basis=basis)
+            assert made_of.text
+            assert all("nan" not in line for line in made_of.text), made_of.text

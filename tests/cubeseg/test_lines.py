@@ -183,6 +183,12 @@ def test_lines_for_takes_what_the_axis_asks_for():
     assert "Hα" in by_label(lines_for(OPTICAL))
     assert "Hα" in by_label(lines_for(SpectralAxis.from_values(np.linspace(1.5, 3, 50), "eV")))
     raman = SpectralAxis(np.linspace(100, 3000, 50), "1/cm", "raman_shift")
+    for axis in (
+        SpectralAxis.from_values([-1.0, 0, 1], "eV"),
+        SpectralAxis(np.array([0, 4e5]), "km/s", rest=115e9),
+        SpectralAxis(np.array([0, 4e8]), "m/s", rest=115e9),
+    ):
+        assert lines_for(axis) == ()
     for axis in (SpectralAxis.channels(20), raman, SpectralAxis.from_values([1.0, 2], "km/s")):
         assert lines_for(axis) == ()
         with pytest.raises(ConfigError):
