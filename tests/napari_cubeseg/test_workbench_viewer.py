@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QDockWidget, QWidget
+from qtpy.QtWidgets import QApplication, QDockWidget, QLineEdit, QWidget
 
 from napari_cubeseg.session import session_of
 from tests.napari_cubeseg.test_viewer import (  # noqa: F401
@@ -97,10 +97,12 @@ def test_keys_do_nothing_while_a_name_is_typed(viewer, docks, bench):  # noqa: F
     table = docks[0].findChild(QWidget, "cubeseg.classes").table
     session_of(viewer).select([2])
     press(viewer, "F2")
-    editor = QApplication.focusWidget()
+    editor = table.findChild(QLineEdit)
+    assert editor is not None
+    editor.selectAll()
     QTest.keyClicks(editor, "Mosaic gold")
     QTest.keyClick(editor, Qt.Key.Key_Return)
-    assert bench.result.info(2).name == "Mosaic gold"
+    wait(lambda: bench.result.info(2).name == "Mosaic gold", 5)
     assert len(bench.result.classes) == 6
     assert table.classes.rows[1]["name"] == "Mosaic gold"
 

@@ -158,6 +158,7 @@ class ClassView(QTableView):
         for n, row in enumerate(self.classes.rows):
             if row["id"] == class_id:
                 self.scrollTo(self.classes.index(n, _NAME))
+                self.setFocus()
                 self.edit(self.classes.index(n, _NAME))
 
     def _show_selection(self) -> None:
