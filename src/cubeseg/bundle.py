@@ -19,6 +19,7 @@ from cubeseg.config import FitConfig
 from cubeseg.cube import Source, Spatial
 from cubeseg.errors import CubeSegError, DataError
 from cubeseg.files import written
+from cubeseg.io.hdf5_guard import check_hdf5
 from cubeseg.models import model_class
 from cubeseg.preprocess import Preprocessor
 from cubeseg.segmentation import ClassInfo, Merge, Segmentation
@@ -41,9 +42,10 @@ def is_result(path: str | Path) -> bool:
     import h5py
 
     try:
+        check_hdf5(path)
         with h5py.File(path, "r") as file:
             return _text(file.attrs.get("format", "")) == FORMAT
-    except OSError:
+    except (OSError, DataError):
         return False
 
 
@@ -138,6 +140,7 @@ def load(path: str | Path) -> Segmentation:
 
     if not Path(path).is_file():
         raise DataError(f"{path}: there is no such file")
+    check_hdf5(path)
     if not is_result(path):
         raise DataError(f"{path}: is no result of cubeseg; a result is what 'cubeseg segment -o' writes")
     try:

@@ -8,6 +8,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -144,10 +145,9 @@ class Autosave:
         layer, self._layer = self._layer, None
         result = our.result_of(layer)
         if layer is not None and result is not None:
-            try:
+            # the window may be half gone, and with it the libraries: nothing can be told any more
+            with suppress(Exception):
                 self._writer(layer, result)()
-            except CubeSegError as error:
-                show_error(str(error))
 
     def _wait(self) -> Steps:
         while time.monotonic() < self._due:

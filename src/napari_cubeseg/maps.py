@@ -20,7 +20,7 @@ from cubeseg.maps import false_colour, stretch, total, true_recipe
 from cubeseg.one_pass import Recipe, one_pass
 from cubeseg.windows import Statistic, Window, window
 from napari_cubeseg import layers as our
-from napari_cubeseg.jobs import Control, Steps
+from napari_cubeseg.jobs import Control, Steps, ignore, one
 
 if TYPE_CHECKING:
     from napari_cubeseg.session import Session
@@ -163,14 +163,27 @@ class Maps:
                 self.working.emit((text, part))
 
         def done(found: tuple[list[Made], list[str]]) -> None:
-            if mine():
-                ended()
-                made, refused = found
-                if made:
-                    self._show(layer, cube.source.name, made)
-                for reason in refused:
-                    show_error(reason)
-                self._next()
+            made, refused = found
+            for reason in refused:
+                show_error(reason)
+            place(made, len(made))
+
+        def place(made: list[Made], left: int) -> None:
+            """The last one first, so that the first one lies on top."""
+            if not mine():
+                return
+            if left:
+                self._show(layer, cube.source.name, made[left - 1])
+            if left > 1:
+                # napari takes its time for each layer: between two of them the window can draw
+                self._session.runner(
+                    lambda: one(lambda: None), control, ignore, lambda _: place(made, left - 1), failed, cancelled
+                )
+                return
+            ended()
+            if made:
+                self.made.emit(tuple(made))
+            self._next()
 
         def failed(error: CubeSegError) -> None:
             if mine():
@@ -190,25 +203,22 @@ class Maps:
 
     # the layers
 
-    def _show(self, layer: Image, name: str, made: Sequence[Made]) -> None:
+    def _show(self, layer: Image, name: str, made: Made) -> None:
         layers = self._session.viewer.layers
         active = layers.selection.active
-        # the first one on top
-        for one in reversed(made):
-            there = next((item for item in layers if _is(item, layer, one)), None)
-            if there is None:
-                layers.insert(self._top(layer), Layer.create(*map_layer(layer, name, one)))
-            else:
-                there.data = one.image
-                if not there.rgb:
-                    there.contrast_limits = one.limits
-                there.metadata[our.KEY] |= {"note": one.note, "moved": False}
-                there.visible = True
-                layers.move(layers.index(there), self._top(layer))
+        there = next((item for item in layers if _is(item, layer, made)), None)
+        if there is None:
+            layers.insert(self._top(layer), Layer.create(*map_layer(layer, name, made)))
+        else:
+            there.data = made.image
+            if not there.rgb:
+                there.contrast_limits = made.limits
+            there.metadata[our.KEY] |= {"note": made.note, "moved": False}
+            there.visible = True
+            layers.move(layers.index(there), self._top(layer))
         # who paints meanwhile goes on painting
         layers.selection.active = active if active in layers else layer
         self._band = self._session.band
-        self.made.emit(tuple(made))
 
     def _top(self, layer: Image) -> int:
         """The place above a cube, its sum image and its maps."""
@@ -302,7 +312,8 @@ def _made(cube: Cube, request: _Request, recipes: Sequence[Any], images: Sequenc
     """A picture first, then the maps."""
     if isinstance(recipes[0], TrueColour):
         return [Made(recipes[0].label, srgb(images[0]))]
-    maps = [Made(r.label, image, r.note, stretch(image)) for r, image in zip(recipes, images, strict=True)]
+    net = all(recipe.net for recipe in recipes)
+    maps = [Made(r.label, image, r.note, stretch(image, net=r.net)) for r, image in zip(recipes, images, strict=True)]
     if not request.picture or (request.maps and len(maps) < 2):
         return maps
     unit = f" {cube.axis.display_unit}"
@@ -310,7 +321,7 @@ def _made(cube: Cube, request: _Request, recipes: Sequence[Any], images: Sequenc
     ending = unit if names[-1] != maps[: len(names)][-1].label else ""
     label = f"{', '.join(names)}{ending} (RGB)"
     notes = "; ".join(f"{one.label} with {one.note}" for one in maps[:3] if one.note)
-    picture = Made(label, false_colour([one.image for one in maps[:3]]), notes)
+    picture = Made(label, false_colour([one.image for one in maps[:3]], net=net), notes)
     return [picture, *(maps if request.maps else ())]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+from napari.utils.theme import get_theme
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QStandardItemModel
 from qtpy.QtWidgets import (
@@ -76,6 +78,7 @@ class ImagePanel(QWidget):
         self._wanted = ""
         self._form.addRow("Show", self.kind)
         self._fields: dict[str, QWidget] = {}
+        self._completers: list[_ListCompleter] = []
         self._make_fields(inside)
         self._hint = QLabel(inside)
         self._hint.setObjectName("cubeseg.image.note")
@@ -99,6 +102,7 @@ class ImagePanel(QWidget):
         session.cubes.overview_changed.connect(self._fill)
         session.maps.working.connect(self._show_work)
         session.maps.made.connect(self._say)
+        session.viewer.events.theme.connect(self._theme)
         self._refresh()
 
     def text(self, name: str) -> str:
@@ -153,7 +157,10 @@ class ImagePanel(QWidget):
     def _complete(self, name: str, words: list[str]) -> None:
         field = self._fields[name]
         assert isinstance(field, QLineEdit)
-        field.setCompleter(_ListCompleter(words, field))
+        completer = _ListCompleter(words, field)
+        completer.set_theme(self._session.viewer.theme)
+        field.setCompleter(completer)
+        self._completers.append(completer)
 
     def _make_work(self, parent: QWidget) -> QWidget:
         self._work = QWidget(parent)
@@ -236,7 +243,10 @@ class ImagePanel(QWidget):
         kind = self.kind.currentData()
         wrong = ""
         if kind == "elements":
-            unknown = [n for n in _names(self.text("elements")) if not _may_be_element(n)]
+            *whole, last = _names(self.text("elements"), keep_empty=True)
+            # the last one may not be written to its end
+            begun = last == "" or any(symbol.startswith(last.capitalize()) for symbol in _SYMBOLS.split())
+            unknown = [n for n in (*whole, *(() if begun else (last,))) if n and not _may_be_element(n)]
             wrong = f"There is no element {', '.join(unknown)}" if unknown else ""
         for name in ("red", "green", "blue", "window"):
             if name in _FIELDS.get(kind, ()):
@@ -278,6 +288,10 @@ class ImagePanel(QWidget):
         box = self._fields[name]
         return box.value() if isinstance(box, QDoubleSpinBox) else 0.0
 
+    def _theme(self, event: Any = None) -> None:
+        for completer in self._completers:
+            completer.set_theme(self._session.viewer.theme)
+
     def _show_work(self, work: tuple[str, float | None] | None) -> None:
         self._work.setVisible(work is not None)
         if work is not None:
@@ -288,12 +302,8 @@ class ImagePanel(QWidget):
 
     def _say(self, made: tuple[Made, ...]) -> None:
         """Tell what shares a window with the lines that were mapped."""
-        notes = [
-            f"{one.label}: {one.note} would fall into the same window"
-            for one in made
-            if one.note and one.image.ndim == 2
-        ]
-        self._hint.setText("\n".join(notes))
+        notes = [f"{one.label} and {one.note}" for one in made if one.note and one.image.ndim == 2]
+        self._hint.setText(f"In the same window: {'; '.join(notes)}")
         self._hint.setVisible(bool(notes))
 
 
@@ -304,6 +314,15 @@ class _ListCompleter(QCompleter):
         super().__init__(words, field)
         self._field = field
         self.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+
+    def set_theme(self, theme_id: str) -> None:
+        """Take over the colours of the window, which the list, being a window of its own, does not inherit."""
+        theme, list_ = get_theme(theme_id), self.popup()
+        assert list_ is not None
+        list_.setStyleSheet(
+            f"QListView {{ background: {theme.foreground.as_hex()}; color: {theme.text.as_hex()};"
+            f" selection-background-color: {theme.current.as_hex()}; }}"
+        )
 
     def splitPath(self, path: str | None) -> list[str]:
         """What is to be completed."""

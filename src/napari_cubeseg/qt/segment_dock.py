@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QFrame, QLabel, QMainWindow, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QFrame, QLabel, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
 from napari_cubeseg.qt.bottom_dock import dock_of
 from napari_cubeseg.qt.classes_panel import ClassesPanel
@@ -53,6 +53,10 @@ class SegmentDock(QScrollArea):
         self._placed = False
         # a cancelled generator lets go of the cube within a step, so closing the window ends the run too
         self.destroyed.connect(session.stop_work)
+        # and what is not written yet is, while everything is still there
+        application = QApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(session.autosave.stop)
 
     def showEvent(self, event: Any) -> None:
         """Leave most of the window to the image: Qt would share it out evenly."""
