@@ -114,21 +114,29 @@ def line_windows(
     background : bool
         Take off the straight line between the nearest bands on both sides that no known line is near to.
 
+    Returns
+    -------
+    tuple of Window
+        In the order of the names.
+
     Raises
     ------
     ConfigError
-        If there is no such line, or none of them lies on the axis.
+        If there is no such line, or one of them does not lie on the axis.
     """
     wanted = [name.strip() for name in names if name.strip()]
     if not wanted:
         raise ConfigError("line maps: name one line or more, such as Hα, [O III]")
-    lines = lines_for(axis, wanted, redshift=redshift)
-    if not lines:
-        raise ConfigError(
-            f"line maps: {', '.join(wanted)} at redshift {redshift:g} would lie off the axis, {described(axis)}"
-            if axis.calibrated
-            else "line maps: the bands are only numbered; tell their wavelengths first (calibrate the spectral axis)"
-        )
+    if not axis.calibrated:
+        raise ConfigError("line maps: the bands are only numbered; tell their wavelengths first (calibrate the axis)")
+    found: dict[str, Line] = {}
+    for name in wanted:
+        mine = lines_for(axis, [name], redshift=redshift)
+        if not mine:
+            where = f"at redshift {redshift:g} would lie off the axis, {described(axis)}"
+            raise ConfigError(f"line maps: {name} {where}")
+        found |= {line.label: line for line in mine if line.label not in found}
+    lines = tuple(found.values())
     known = lines_for(axis, None, redshift=redshift)
     made = []
     for line in lines:

@@ -149,7 +149,9 @@ def line_maps(
     return (yield from maps(cube, line_windows(cube.axis, names, redshift, width, background=background)))
 
 
-def false_colour(images: Sequence[NDArray[np.floating]], limits: tuple[float, float] = (1.0, 99.5)) -> Float32:
+def false_colour(
+    images: Sequence[NDArray[np.floating]], limits: tuple[float, float] = (1.0, 99.5), net: bool = False
+) -> Float32:
     """Up to three maps as red, green and blue.
 
     Parameters
@@ -157,6 +159,8 @@ def false_colour(images: Sequence[NDArray[np.floating]], limits: tuple[float, fl
     images : sequence of array, shape (y, x)
     limits : (float, float)
         Percentiles of each that become dark and bright.
+    net : bool
+        A background was taken off, so that 0 is dark (:func:`stretch`).
 
     Returns
     -------
@@ -172,15 +176,29 @@ def false_colour(images: Sequence[NDArray[np.floating]], limits: tuple[float, fl
         raise ConfigError(f"false colour: takes one to three maps, not {len(images)}")
     made = np.zeros((*images[0].shape, 3), np.float32)
     for channel, image in enumerate(images):
-        low, high = stretch(image, limits)
+        low, high = stretch(image, limits, net)
         made[..., channel] = np.nan_to_num((image - low) / (high - low)).clip(0, 1)
     return made
 
 
-def stretch(image: NDArray[np.floating], limits: tuple[float, float] = (1.0, 99.5)) -> tuple[float, float]:
-    """Percentiles of the finite values of an image, of a sample where it is large; the second one is larger."""
+def stretch(
+    image: NDArray[np.floating], limits: tuple[float, float] = (1.0, 99.5), net: bool = False
+) -> tuple[float, float]:
+    """What is shown dark and what bright: percentiles of the finite values of an image, of a sample where it is large.
+
+    With `net`, what is below 0 is noise unless it outweighs the rest, as in absorption lines: 0 is dark, and the
+    percentile is that of the values above, since few pixels may have any.
+
+    Returns
+    -------
+    low, high : float
+        The second one is larger.
+    """
     few = image.ravel()[:: max(1, image.size // 1_000_000)]
     finite = few[np.isfinite(few)]
+    above = finite[finite > 0]
+    if net and above.size and above.sum() >= -finite[finite < 0].sum():
+        return 0.0, float(np.percentile(above, limits[1]))
     if not finite.size:
         return 0.0, 1.0
     low, high = (float(v) for v in np.percentile(finite, limits))

@@ -19,7 +19,17 @@ from cubeseg.axis import SpectralAxis
 from cubeseg.errors import ConfigError
 from cubeseg.line_positions import Line, within
 
-__all__ = ["Statistic", "Window", "between", "described", "parse_window", "three_windows", "whole", "window"]
+__all__ = [
+    "Statistic",
+    "Window",
+    "between",
+    "described",
+    "limits_text",
+    "parse_window",
+    "three_windows",
+    "whole",
+    "window",
+]
 
 Statistic = Literal["sum", "mean", "max"]
 Float64 = NDArray[np.float64]
@@ -184,8 +194,20 @@ def described(axis: SpectralAxis, low: float | None = None, high: float | None =
     """Limits as people write them: ``"6.2–6.6 keV"``, ``"-20 to 5 km/s"``; those of the axis where none are given."""
     ends = np.sort(axis.values[[0, -1]])
     low, high = float(ends[0]) if low is None else low, float(ends[1]) if high is None else high
-    joined = f"{low:.6g} to {high:.6g}" if low < 0 else f"{low:.6g}–{high:.6g}"
+    joined = _joined(f"{low:.6g}", f"{high:.6g}")
     return f"{joined} {axis.display_unit}".rstrip() if axis.calibrated else f"channels {joined}"
+
+
+def limits_text(axis: SpectralAxis, low: float, high: float) -> str:
+    """Limits without unit, as exact as the bands are narrow; :func:`parse_window` reads them."""
+    middle = axis.index_of((low + high) / 2)
+    step = float(np.abs(np.diff(axis.values[max(0, middle - 1) : middle + 2])).min()) if len(axis) > 1 else 1.0
+    digits = max(0, 1 - int(np.floor(np.log10(step))))
+    return _joined(f"{low:.{digits}f}", f"{high:.{digits}f}")
+
+
+def _joined(low: str, high: str) -> str:
+    return f"{low} to {high}" if low.startswith("-") else f"{low}–{high}"
 
 
 def parse_window(text: str) -> tuple[float, float]:

@@ -14,10 +14,10 @@ from cubeseg.colour import TrueColour, matching, srgb
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError
 from cubeseg.line_windows import element_windows, line_windows
-from cubeseg.maps import element_maps, false_colour, line_maps, maps, total_map, true_colour, window_maps
+from cubeseg.maps import element_maps, false_colour, line_maps, maps, stretch, total_map, true_colour, window_maps
 from cubeseg.one_pass import one_pass
 from cubeseg.steps import finish
-from cubeseg.windows import between, described, parse_window, three_windows, window
+from cubeseg.windows import between, described, limits_text, parse_window, three_windows, window
 from cubeseg.xrf_model import Detector
 from tests.cubeseg.cubes import counts_cube
 
@@ -284,6 +284,11 @@ def test_a_line_map_names_the_lines_within_its_window():
     assert axis.values[found.inside] == pytest.approx(np.arange(650, 663, 2))
 
 
+def test_lines_come_in_the_order_of_their_names():
+    found = line_windows(NM, ["Hα", "[O III] 5007", "halpha", "Hβ"])
+    assert [one.label for one in found] == ["Hα", "[O III] 5007", "Hβ"]
+
+
 def test_lines_on_velocity_and_frequency_axes():
     rest = 230.538e9
     velocity = SpectralAxis(np.linspace(-40e3, 40e3, 81), "m/s", rest=rest)
@@ -327,6 +332,18 @@ def test_false_colour_stretches_every_channel():
     assert false_colour([np.full((3, 3), 7.0)]).max() == 0
     with pytest.raises(ConfigError, match="one to three"):
         false_colour([red] * 4)
+
+
+def test_net_maps_are_dark_where_nothing_is():
+    sparse = np.zeros((40, 50), np.float32)
+    sparse[:10] = -1  # noise of the background
+    sparse[20, :40] = np.arange(1, 41)
+    low, high = stretch(sparse, net=True)
+    assert low == 0
+    assert 35 < high <= 40
+    assert (false_colour([sparse], net=True)[:15] == 0).all()
+    assert stretch(-sparse, net=True)[0] < 0  # a line in absorption
+    assert stretch(np.full((2, 2), np.nan), net=True) == (0, 1)
 
 
 def test_the_observer_sees_daylight_as_white_and_lasers_in_their_colours():
@@ -418,6 +435,14 @@ def test_limits_are_described_in_the_unit():
     assert described(KEV, 6.2, 6.6) == "6.2–6.6 keV"
     assert described(SpectralAxis([-1.0, 1.0], "km/s"), -20, 5) == "-20 to 5 km/s"
     assert described(SpectralAxis.channels(9)) == "channels 0–8"
+
+
+def test_limits_are_written_as_exact_as_the_bands_are_narrow():
+    assert limits_text(KEV, 6.1875, 6.6125) == "6.188–6.612"
+    assert limits_text(SpectralAxis(np.arange(-50e3, 50e3, 1e3), "m/s"), -500, 2500) == "-500 to 2500"
+    for axis in (KEV, NM, SpectralAxis.channels(20)):
+        limits = three_windows(axis)[1]
+        assert (between(axis, *parse_window(limits_text(axis, *limits))) == between(axis, *limits)).all()
 
 
 def test_three_windows_are_peaks_or_thirds():

@@ -95,7 +95,7 @@ def test_elements_come_in_one_pass_with_their_picture(session, monkeypatch):
     assert picture.name == "painting Pb Lα, Cu Kα, Fe Kα (RGB)"
     assert picture.rgb
     maps = finish(element_maps(session.cube, ["Pb", "Cu", "Fe"], session.typical))
-    assert picture.data == pytest.approx(false_colour([one.image for one in maps]))
+    assert picture.data == pytest.approx(false_colour([one.image for one in maps], net=True))
     assert "Pb Lα with As Kα" in made[0][0].note
     assert len(mapped(session)) == 5
 
@@ -146,7 +146,7 @@ def test_true_colour_and_lines_on_wavelengths(viewer, notified):
     session.maps.true_colour()
     session.maps.lines(["Hα", "[O III] 5007"], 0.01)
     assert [layer.name for layer in mapped(session)] == [
-        "field true colour", "field Hα", "field [O III] 5007",
+        "field true colour", "field [O III] 5007", "field Hα",
     ]  # fmt: skip
     assert mapped(session)[0].data == pytest.approx(finish(true_colour(cube)))
     assert tuple(mapped(session)[1].scale) == (0.5, 0.5)
@@ -175,11 +175,12 @@ def test_requests_that_come_meanwhile_share_the_next_pass(session, waiting, noti
     session.maps.elements(["Xx"])
     session.maps.window(10.4, 10.7)
     assert len(waiting) == 1
-    run_job(waiting[0])
-    assert len(waiting) == 2
+    run_job(waiting.pop(0))
+    assert len(waiting) == 1
     assert session.maps.busy
-    run_job(waiting[1])
-    assert len(waiting) == 2
+    while waiting:
+        run_job(waiting.pop(0))
+    assert not session.maps.busy
     assert [layer.name for layer in mapped(session)] == [
         f"painting {t} keV" for t in ("6.2–6.6", "3.6–3.8", "10.4–10.7")
     ]
@@ -199,6 +200,18 @@ def test_stop_gives_up_everything(session, waiting):
     session.maps.window(3.6, 3.8)
     run_job(waiting[1])
     assert len(mapped(session)) == 1
+
+
+def test_layers_come_one_by_one_and_can_be_stopped(session, waiting):
+    session.maps.elements(["Pb", "Fe", "Cu"])
+    run_job(waiting.pop(0))
+    assert len(mapped(session)) == 1
+    assert session.maps.busy
+    run_job(waiting.pop(0))
+    session.maps.stop()
+    run_now(*waiting.pop(0))
+    assert [layer.name for layer in mapped(session)] == ["painting Cu Kα", "painting Fe Kα"]
+    assert not waiting
 
 
 def test_a_cube_that_is_removed_takes_its_maps_in_the_making_with_it(session, waiting):
