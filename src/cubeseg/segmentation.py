@@ -22,29 +22,15 @@ __all__ = ["ClassInfo", "Merge", "Segmentation", "class_colour"]
 Int32 = NDArray[np.int32]
 Float32 = NDArray[np.float32]
 
-# Okabe & Ito (2008), then Tol: ordered so that early neighbours differ in lightness too
+# seven of Okabe & Ito (2008) and one of Tol, then those that stay farthest from all before them (in CIELAB) to people with
+# any kind of colour blindness, as simulated by Machado, Oliveira & Fernandes (2009)
 _PALETTE = (
-    "#0072b2",
-    "#e69f00",
-    "#009e73",
-    "#cc79a7",
-    "#f0e442",
-    "#d55e00",
-    "#56b4e9",
-    "#882255",
-    "#999933",
-    "#332288",
-    "#ddcc77",
-    "#44aa99",
-    "#cc6677",
-    "#117733",
-    "#88ccee",
-    "#aa4499",
-    "#aa3377",
-    "#66ccee",
-    "#ccbb44",
-    "#ee6677",
-)
+    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00",
+    "#56b4e9", "#882255", "#8800ff", "#bbee99", "#444411", "#4422aa",
+    "#00ffdd", "#dd0044", "#bb55ff", "#772277", "#ccaa55", "#99ff77",
+    "#bbbbaa", "#77bb77", "#eeccff", "#995588", "#557744", "#dd00bb",
+    "#775500", "#9999ff", "#661188", "#5544dd", "#7777dd", "#004444",
+)  # fmt: skip
 
 
 def class_colour(class_id: int) -> str:

@@ -270,3 +270,34 @@ def test_label_files_that_are_none(tmp_path, name, content, said):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=said):
         read_labels(tmp_path / name)
+
+
+# colours
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        np.eye(3),
+        # severity 1.0 of Machado, Oliveira & Fernandes (2009): protanopia, deuteranopia, tritanopia
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    ],
+)
+def test_thirty_colours_that_the_colour_blind_tell_apart(seen):
+    from skimage.color import rgb2lab
+
+    from cubeseg.segmentation import class_colour
+
+    codes = [class_colour(i) for i in range(1, 31)]
+    rgb = np.array([[int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)] for code in codes])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(linear @ np.array(seen).T, 0, 1)
+    shown = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    lab = rgb2lab(shown[None])[0]
+    apart = np.linalg.norm(lab[:, None] - lab[None], axis=-1)
+    np.fill_diagonal(apart, np.inf)
+    assert apart.min() > 12
+    assert apart[:8, :8].min() > 16
+    assert len({class_colour(i) for i in range(1, 60)}) == 59

@@ -33,14 +33,14 @@ class ClassTable(QAbstractTableModel):
         super().__init__(parent)
         self._session = session
         self.rows: list[dict[str, Any]] = []
-        self._unit = ""
+        self.unit = ""
         self.refresh()
 
     def refresh(self) -> None:
         """Take over the session's classes; keeps the selection where the classes stay the same."""
         result = self._session.result
         rows = [] if result is None else result.table()
-        self._unit = "" if result is None else result.spatial.unit
+        self.unit = "" if result is None else result.spatial.unit
         if [r["id"] for r in rows] == [r["id"] for r in self.rows]:
             self.rows = rows
             if rows:
@@ -86,7 +86,7 @@ class ClassTable(QAbstractTableModel):
             _COLOUR: "",
             _NAME: row["name"],
             _PIXELS: f"{row['pixels']:,}",
-            _AREA: _area(row["area"], self._unit),
+            _AREA: _area(row["area"], self.unit),
             _SURE: f"{row['confidence']:.2f}",
             _NOTE: row["note"],
         }.get(column, "")
@@ -150,6 +150,8 @@ class ClassView(QTableView):
     def refresh(self) -> None:
         """Show the session's classes as they are now."""
         self.classes.refresh()
+        # without a pixel size there is no area
+        self.setColumnHidden(_AREA, not any(_area(row["area"], self.classes.unit) for row in self.classes.rows))
         self.setFixedHeight(min(44 + 24 * max(len(self.classes.rows), 3), 330))
         self._show_selection()
 

@@ -40,6 +40,7 @@ class ExportPanel(QWidget):
         super().__init__(parent)
         self.setObjectName("cubeseg.export")
         self._session = session
+        self._suggested = ""
         self.boxes: dict[str, QCheckBox] = {}
         grid = QGridLayout()
         for n, (name, text, tip) in enumerate(_FORMATS):
@@ -74,12 +75,14 @@ class ExportPanel(QWidget):
     def _refresh(self) -> None:
         result = self._session.result
         self.button.setEnabled(result is not None)
-        if result is not None and not self.folder.text():
+        # what the user typed stays
+        if result is not None and self.folder.text() in ("", self._suggested):
             base = Path(result.source.path).parent if result.source.path else Path.home()
             if base.is_relative_to(tempfile.gettempdir()):
                 # samples lie in a folder that goes when napari does; what is exported shall not
                 base = Path.home()
-            self.folder.setText(str(base / f"{result.source.name}-cubeseg"))
+            self._suggested = str(base / f"{result.source.name}-cubeseg")
+            self.folder.setText(self._suggested)
 
     def _browse(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Folder for the export", self.folder.text())
