@@ -153,7 +153,10 @@ class Edit:
             part.wanted = False
             result.labels.reshape(-1)[part.where] = part.old
             if part.confidence is not None and part.painted is not None and result.painted is not None:
-                result.confidence.reshape(-1)[part.where], result.painted.reshape(-1)[part.where] = part.confidence, part.painted
+                result.confidence.reshape(-1)[part.where], result.painted.reshape(-1)[part.where] = (
+                    part.confidence,
+                    part.painted,
+                )
             _count(result.spectra, part.new, part.old)
             _settle(result.spectra, part)
         self._before.restore(result)

@@ -22,8 +22,8 @@ __all__ = ["ClassInfo", "Merge", "Segmentation", "class_colour"]
 Int32 = NDArray[np.int32]
 Float32 = NDArray[np.float32]
 
-# seven of Okabe & Ito (2008) and one of Tol, then those that stay farthest from all before them (in CIELAB) to people with
-# any kind of colour blindness, as simulated by Machado, Oliveira & Fernandes (2009)
+# seven of Okabe & Ito (2008) and one of Tol, then those that stay farthest from all before them (in CIELAB) to people
+# with any kind of colour blindness, as simulated by Machado, Oliveira & Fernandes (2009)
 _PALETTE = (
     "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00",
     "#56b4e9", "#882255", "#8800ff", "#bbee99", "#444411", "#4422aa",
