@@ -158,12 +158,13 @@ class Preprocessor:
 
     def features(self, spectra: Float32, variance: Float32 | None = None) -> Features:
         """Features of binned spectra (n, bins); `variance` of the same shape where the cube has one."""
-        raw, brightness = self._raw(spectra, variance)
-        inputs = (raw - self.centre) / np.float32(self.scale)
+        inputs, brightness = self._raw(spectra, variance)
+        inputs -= self.centre
+        inputs /= np.float32(self.scale)
         if self.projection.size:
             inputs = inputs @ self.projection
         if self.likelihood == "multinomial":
-            return Features(inputs, np.maximum(spectra, 0))
+            return Features(inputs, _positive(spectra))
         if self.scaling.endswith("+brightness"):
             extra = (brightness - self.brightness[0]) / self.brightness[1]
             extra *= self.BRIGHTNESS_WEIGHT * np.sqrt(inputs.shape[1])
@@ -177,7 +178,8 @@ class Preprocessor:
             return logs / top, np.log(top[:, 0])
         if self.kind == "counts":
             total = np.maximum(x.sum(axis=1, keepdims=True), 1e-6)
-            return np.sqrt(np.maximum(x, 0) / total), np.log(total[:, 0])
+            parts = _positive(x) / total
+            return np.sqrt(parts, out=parts), np.log(total[:, 0])
         if self.kind == "shape":
             norm = np.maximum(np.sqrt(np.mean(x**2, axis=1, keepdims=True)), 1e-12)
             return x / norm, np.log(norm[:, 0])
@@ -186,6 +188,11 @@ class Preprocessor:
         scaled = _without_spikes(scaled, self.ceiling)
         power = np.maximum(np.mean(scaled**2, axis=1, keepdims=True) - 1, 0)
         return (scaled / np.sqrt(1 + power)).astype(np.float32), 0.5 * np.log1p(power[:, 0])
+
+
+def _positive(x: Float32) -> Float32:
+    """Negative values as 0; the array itself where there are none."""
+    return x if x.min(initial=0) >= 0 else np.maximum(x, 0)
 
 
 def _without_spikes(scaled: Float32, ceiling: Float32) -> Float32:
@@ -214,8 +221,12 @@ def usable_pixels(block: Block, bands: NDArray[np.int64]) -> Bool:
     """Pixels (height, width) with data in at least 90 % of the used bands, not all zero, not masked."""
     data = block.data if len(bands) == len(block.data) else block.data[bands]
     # a sum is finite only where all is: most pixels need no closer look
-    whole = np.isfinite(data.sum(axis=0)) & block.mask
-    alive = whole & ((data.max(axis=0) != 0) | (data.min(axis=0) != 0))
+    total = data.sum(axis=0)
+    whole = np.isfinite(total) & block.mask
+    alive = whole & (total != 0)
+    if (whole & ~alive).any():
+        # empty, or values that cancel each other
+        alive = whole & data.any(axis=0)
     y, x = np.nonzero(~whole & block.mask)
     if len(y):
         rest = data[:, y, x]
@@ -232,22 +243,33 @@ def reduce_bands(
     sums: bool,
 ) -> tuple[Float32, Float32 | None]:
     """Pick `bands` and bin them by `groups` (0, 0, 1, 1, ...): sums, or means with the variance of the mean."""
-    whole = len(bands) == spectra.shape[1]
-    spectra = fill_missing(spectra if whole else spectra[:, bands])
-    picked = None if variance is None else np.nan_to_num(variance[:, bands], nan=np.inf, posinf=np.inf)
-    width = int((groups == 0).sum())
-    if width > 1:
-        members = np.float32(1) if sums else np.bincount(groups).astype(np.float32)
-        spectra = _added(spectra, width) / members
+    width, whole = int((groups == 0).sum()), len(bands) == spectra.shape[1]
+    spectra = spectra if whole else spectra.take(bands, axis=1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        reduced = _added(spectra, width)
+    if not np.isfinite(reduced).all():
+        reduced = _added(fill_missing(spectra), width)
+    picked = None if variance is None else np.nan_to_num(variance.take(bands, axis=1), nan=np.inf, posinf=np.inf)
+    if picked is not None:
+        picked = _added(picked, width)
+    if width > 1 and not sums:
+        members = np.bincount(groups).astype(np.float32)
+        reduced /= members
         if picked is not None:
-            picked = _added(picked, width) / members**2
-    return spectra, picked
+            picked /= members**2
+    return reduced, picked
 
 
 def _added(values: Float32, width: int) -> Float32:
     """Sums of `width` columns each, the last of fewer; by columns, which is much faster than ``np.add.reduceat``."""
-    made = np.array(values[:, ::width])
-    for k in range(1, width):
+    if width == 1:
+        return values
+    first, second = values[:, ::width], values[:, 1::width]
+    made = np.empty(first.shape, np.float32)
+    whole = second.shape[1]
+    np.add(first[:, :whole], second, out=made[:, :whole])
+    made[:, whole:] = first[:, whole:]
+    for k in range(2, width):
         part = values[:, k::width]
         made[:, : part.shape[1]] += part
     return made

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,8 +112,7 @@ def moved(
         with closing(executor.map(_sums, cube, changes())) as parts:
             for part in parts:
                 if part is not None:
-                    accumulate(spectra, part.gone, -1)
-                    accumulate(spectra, part.come)
+                    accumulate(spectra, part)
                     done += few
                 yield min(done / len(rows), 1.0)
     yield 1.0
@@ -147,39 +145,28 @@ def gained(
     few = max(256, (8 << 20) // (4 * cube.n_bands))
     for start in range(0, len(rows), few):
         part = slice(start, start + few)
-        found = _sums(cube, (rows[part], columns[part], old[part], new[part]))
-        accumulate(change, found.gone, -1)
-        accumulate(change, found.come)
+        accumulate(change, _sums(cube, (rows[part], columns[part], old[part], new[part])))
         yield min((start + few) / len(rows), 1.0)
     return change
 
 
-def accumulate(spectra: ClassSpectra, part: ClassSpectra, sign: int = 1) -> None:
-    """Add the sums of other pixels, or (sign -1) take them away."""
+def accumulate(spectra: ClassSpectra, part: ClassSpectra) -> None:
+    """Add the sums of other pixels."""
     spectra.grow(len(part.n))
     here = slice(len(part.n))
-    spectra.n[here] += sign * part.n
-    spectra.total[here] += sign * part.total
-    spectra.squares[here] += sign * part.squares
-    spectra.finite[here] += sign * part.finite
+    spectra.n[here] += part.n
+    spectra.total[here] += part.total
+    spectra.squares[here] += part.squares
+    spectra.finite[here] += part.finite
 
 
 # rows and columns of pixels (n,), their old and their new labels
 _Change = tuple[NDArray[np.intp], NDArray[np.intp], Int32, Int32]
 
 
-@dataclass(frozen=True, eq=False)
-class _Moved:
-    """Sums of the same pixels by their old and by their new labels."""
-
-    gone: ClassSpectra
-    come: ClassSpectra
-
-
-def _sums(cube: Cube, change: _Change) -> _Moved:
+def _sums(cube: Cube, change: _Change) -> ClassSpectra:
+    """What has to be added to the sums; below zero for labels that lose pixels."""
     y, x, old, new = change
-    made = _Moved(ClassSpectra(cube.n_bands), ClassSpectra(cube.n_bands))
-    values = cube.spectra(y, x)
-    made.gone.add(values, old)
-    made.come.add(values, new)
+    made = ClassSpectra(cube.n_bands)
+    made.move(cube.spectra(y, x), old, new)
     return made

@@ -9,7 +9,12 @@ from numpy.typing import NDArray
 
 __all__ = ["ClassSpectra"]
 
+Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
+Int32 = NDArray[np.int32]
+
+# spectra whose double precision stays in the processor's cache
+_FEW = 256
 
 
 @dataclass
@@ -38,18 +43,17 @@ class ClassSpectra:
         self.squares = np.zeros((self.n_labels, self.n_bands))
         self.finite = np.zeros((self.n_labels, self.n_bands), np.int64)
 
-    def add(self, spectra: NDArray[np.float32], labels: NDArray[np.int32]) -> None:
+    def add(self, spectra: Float32, labels: Int32) -> None:
         """Count spectra (n, bands) in with their labels (n,)."""
-        self._change(spectra, labels, 1)
+        self._change(spectra, (labels, 1))
 
-    def remove(self, spectra: NDArray[np.float32], labels: NDArray[np.int32]) -> None:
+    def remove(self, spectra: Float32, labels: Int32) -> None:
         """Take spectra (n, bands) out again."""
-        self._change(spectra, labels, -1)
+        self._change(spectra, (labels, -1))
 
-    def move(self, spectra: NDArray[np.float32], old: NDArray[np.int32], new: NDArray[np.int32]) -> None:
+    def move(self, spectra: Float32, old: Int32, new: Int32) -> None:
         """Change the labels of pixels whose spectra (n, bands) are given."""
-        self.remove(spectra, old)
-        self.add(spectra, new)
+        self._change(spectra, (old, -1), (new, 1))
 
     def mean(self, label: int) -> Float64:
         """Mean spectrum of a class, shape (bands,); NaN where it has no value."""
@@ -87,17 +91,33 @@ class ClassSpectra:
         other.squares, other.finite = self.squares.copy(), self.finite.copy()
         return other
 
-    def _change(self, spectra: NDArray[np.float32], labels: NDArray[np.int32], sign: int) -> None:
-        if not len(labels):
+    def _change(self, spectra: Float32, *changes: tuple[Int32, int]) -> None:
+        from scipy.sparse import csr_array
+
+        if not len(spectra):
             return
-        self.grow(int(labels.max()) + 1)
-        present = np.unique(labels)
-        finite = np.isfinite(spectra)
-        values = np.where(finite, spectra, 0).astype(np.float64) if not finite.all() else spectra
-        for label in present:
-            mine = labels == label
-            part = np.asarray(values[mine], dtype=np.float64)
-            self.n[label] += sign * len(part)
-            self.total[label] += sign * part.sum(axis=0)
-            self.squares[label] += sign * np.einsum("ij,ij->j", part, part)
-            self.finite[label] += sign * finite[mine].sum(axis=0)
+        present, rows = np.unique(np.stack([labels for labels, _ in changes]), return_inverse=True)
+        rows = rows.reshape(len(changes), len(spectra))
+        self.grow(int(present[-1]) + 1)
+        # the same memory for all parts: what the system hands out anew costs more than the sums
+        room = np.empty((min(_FEW, len(spectra)), self.n_bands))
+        for start in range(0, len(spectra), _FEW):
+            part = slice(start, start + _FEW)
+            values = room[: len(spectra[part])]
+            values[:] = spectra[part]
+            signs = np.repeat([float(sign) for _, sign in changes], len(values))
+            row, column = rows[:, part].ravel(), np.tile(np.arange(len(values)), len(changes))
+            # one row of ones (or minus ones) for every label, so that products with it are sums over its pixels
+            order = np.argsort(row, kind="stable")
+            ends = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(present)))])
+            members = csr_array((signs[order], column[order], ends), (len(present), len(values)))
+            n = np.bincount(row, signs, len(present)).astype(np.int64)
+            total, finite = members @ values, n[:, None]
+            if not np.isfinite(total).all():
+                seen = np.isfinite(values)
+                values[~seen] = 0
+                total, finite = members @ values, (members @ seen.astype(np.float64)).astype(np.int64)
+            self.n[present] += n
+            self.total[present] += total
+            self.squares[present] += members @ np.square(values, out=values)
+            self.finite[present] += finite
