@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 from cubeseg.axis import SpectralAxis
 from cubeseg.errors import DataError
-from cubeseg.pages import let_go
+from cubeseg.pages import let_go, mapping, slabs
 
 __all__ = ["Block", "Cube", "LazyArray", "Noise", "NoiseKind", "Source", "Spatial"]
 
 NoiseKind = Literal["poisson", "gaussian", "unknown"]
 Float32 = NDArray[np.float32]
+
+# pixels of a mapped file that are read at once: each brings 64 KiB of the file around it into memory
+_FEW = 128
 
 
 class LazyArray(Protocol):
@@ -157,6 +160,12 @@ class Block:
     variance: Float32 | None
     mask: NDArray[np.bool_]
 
+    def spectra(self, rows: slice, columns: slice, wanted: NDArray[np.bool_]) -> tuple[Float32, Float32 | None]:
+        """Spectra (n, bands) of the pixels of a rectangle of the block that are `wanted`, and their variance."""
+        key = (slice(None), rows, columns)
+        variance = None if self.variance is None else _turned(self.variance[key], wanted)
+        return _turned(self.data[key], wanted), variance
+
 
 @dataclass(frozen=True, eq=False)
 class Cube:
@@ -237,11 +246,12 @@ class Cube:
 
     def block(self, rows: slice, columns: slice) -> Block:
         """Read one rectangle of pixels with all bands."""
-        key = (slice(None), rows, columns)
-        data = np.array(self.data[key], dtype=np.float32)
-        let_go(self.data)
+        data = _taken(self.data, lambda key: np.array(self.data[key], dtype=np.float32), rows, columns)
+        variance = None
+        if self.noise.variance is not None:
+            variance = _taken(self.noise.variance, self.noise.variance_of, rows, columns)
         mask = np.ones(data.shape[1:], bool) if self.mask is None else self.mask[rows, columns]
-        return Block(rows, columns, data, self.noise.variance_of(key), mask)
+        return Block(rows, columns, data, variance, mask)
 
     def blocks(self, max_bytes: int = 64 << 20) -> Iterator[Block]:
         """Read the whole cube once, rectangle by rectangle, along the chunks of the file.
@@ -249,7 +259,7 @@ class Cube:
         Parameters
         ----------
         max_bytes : int
-            No block's float32 data is larger, unless a single chunk column is.
+            No block's float32 data is larger, unless a single column of chunks is.
 
         Yields
         ------
@@ -263,8 +273,8 @@ class Cube:
         height, width = self.image_shape
         tall, wide = self._chunk()
         pixels = max(1, max_bytes // (4 * self.n_bands))
-        if self._computed and tall * wide <= 8 * pixels:
-            # a part of such a chunk costs as much as all of it
+        if getattr(self.data, "chunks", None) and tall * wide <= (8 if self._computed else 2) * pixels:
+            # a part of a chunk costs as much as all of it, above all where it has to be computed
             pixels = max(pixels, tall * wide)
         if pixels < tall * width:
             rows, columns = (
@@ -290,11 +300,16 @@ class Cube:
         array of float32, shape (n, bands)
         """
         rows, columns = np.asarray(rows, dtype=np.intp), np.asarray(columns, dtype=np.intp)
-        if isinstance(self.data, np.ndarray):
-            picked = np.ascontiguousarray(self.data[:, rows, columns].T, dtype=np.float32)
-            let_go(self.data)
-            return picked
         result = np.empty((rows.size, self.n_bands), np.float32)
+        if isinstance(self.data, np.ndarray):
+            parts = slabs(self.data)
+            few = _FEW if len(parts) == 1 and mapping(self.data) is not None else max(rows.size, 1)
+            for start in range(0, rows.size, few):
+                pixels = slice(start, start + few)
+                for bands in parts:
+                    result[pixels, bands] = self.data[bands, rows[pixels], columns[pixels]].T
+                    let_go(self.data)
+            return result
         tall, wide = self._chunk()
         down, across = _number(rows, tall, self._sizes(1)), _number(columns, wide, self._sizes(2))
         tiles = down * self.image_shape[1] + across
@@ -332,6 +347,33 @@ class Cube:
         """Sizes of the chunks of a Dask array, which need not be equal."""
         chunks: tuple[tuple[int, ...], ...] = getattr(self.data, "chunks", ())
         return chunks[axis] if self._computed else ()
+
+
+def _turned(values: Float32, wanted: NDArray[np.bool_]) -> Float32:
+    """Values (bands, y, x) as spectra (n, bands), each in one piece."""
+    turned = values.transpose(1, 2, 0)
+    if turned.strides[2] != turned.itemsize:
+        # a cache line of each pixel at a time: NumPy's own way takes five times as long
+        turned = np.empty(turned.shape, np.float32)
+        for start in range(0, len(values), 16):
+            turned[..., start : start + 16] = values[start : start + 16].transpose(1, 2, 0)
+    spectra = turned.reshape(-1, len(values))
+    return spectra if wanted.all() else spectra[wanted.ravel()]
+
+
+def _taken(array: LazyArray, read: Callable[[Any], Any], rows: slice, columns: slice) -> Float32:
+    """A rectangle of pixels with all bands; of a mapped file few pages are in memory at once."""
+    parts, made = slabs(array), None
+    for bands in parts:
+        part: Float32 = read((bands, rows, columns))
+        let_go(array)
+        if len(parts) == 1:
+            return part
+        if made is None:
+            made = np.empty((array.shape[0], *part.shape[1:]), np.float32)
+        made[bands] = part
+    assert made is not None
+    return made
 
 
 def _spans(length: int, step: int, sizes: tuple[int, ...]) -> Iterator[slice]:

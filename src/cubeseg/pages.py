@@ -1,11 +1,18 @@
-"""Pages of memory-mapped files."""
+"""Pages of memory: those of mapped files, and those that nothing uses any more."""
 
 from __future__ import annotations
 
+import ctypes
 import mmap
+from contextlib import suppress
 from typing import Any
 
-__all__ = ["let_go", "mapping"]
+import numpy as np
+
+__all__ = ["let_go", "mapping", "slabs", "swept"]
+
+# bands that lie apart: every value of one pixel brings 64 KiB of the file around it into memory
+_SLAB = 64
 
 
 def mapping(data: Any) -> mmap.mmap | None:
@@ -22,3 +29,17 @@ def let_go(data: Any) -> None:
     mapped = mapping(data)
     if mapped is not None and hasattr(mapped, "madvise"):
         mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def slabs(data: Any) -> list[slice]:
+    """The bands of an array (bands, y, x) in parts, after each of which :func:`let_go` keeps few pages in memory."""
+    together = isinstance(data, np.ndarray) and data.strides[0] == data.itemsize
+    if together or mapping(data) is None:
+        return [slice(None)]
+    return [slice(start, start + _SLAB) for start in range(0, data.shape[0], _SLAB)]
+
+
+def swept() -> None:
+    """Give memory back that was freed in small pieces, which the C library of Linux otherwise keeps; a few ms."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

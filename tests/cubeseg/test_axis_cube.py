@@ -147,3 +147,40 @@ def test_maps_are_found_through_views_and_let_go(tmp_path):
     with fits.open(tmp_path / "a.fits", memmap=True) as hdus:
         assert mapping(hdus[0].data[1:]) is not None
     assert mapping(np.ones(3)[1:]) is None
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
+def test_mapped_files_of_any_order_are_read_in_parts_that_are_let_go(tmp_path, order, monkeypatch):
+    from cubeseg import cube as module
+    from cubeseg.io.derived import Derived
+    from cubeseg.pages import mapping, slabs
+
+    monkeypatch.setattr("cubeseg.pages._SLAB", 7)
+    monkeypatch.setattr(module, "_FEW", 4)
+    values = np.random.default_rng(0).integers(0, 9999, (30, 12, 11)).astype(np.uint16)
+    stored = np.ascontiguousarray(values.transpose(np.argsort(order)))
+    stored.tofile(tmp_path / "a")
+    mapped = np.memmap(tmp_path / "a", np.uint16, "r", shape=stored.shape).transpose(order)
+    assert len(slabs(mapped)) == (1 if order == (2, 0, 1) else 5)
+    shifted = Derived(mapped, lambda part, key: part + np.float32(1))
+    assert mapping(shifted) is not None
+    rows, columns = np.random.default_rng(1).integers(0, 11, (2, 50))
+    for data, added in ((mapped, 0), (shifted, 1), (values, 0)):
+        cube = Cube(data, SpectralAxis.channels(30), Noise("gaussian", mapped))
+        block = cube.block(slice(2, 9), slice(3, 10))
+        np.testing.assert_array_equal(block.data, values[:, 2:9, 3:10] + added)
+        np.testing.assert_array_equal(block.variance, values[:, 2:9, 3:10])
+        np.testing.assert_array_equal(cube.spectra(rows, columns), values[:, rows, columns].T + added)
+        wanted = np.random.default_rng(2).random((4, 5)) > 0.3
+        spectra, variance = block.spectra(slice(1, 5), slice(2, 7), wanted)
+        np.testing.assert_array_equal(spectra, values[:, 3:7, 5:10][:, wanted].T + added)
+        np.testing.assert_array_equal(variance, values[:, 3:7, 5:10][:, wanted].T)
+        everything = block.spectra(slice(0, 7), slice(0, 7), np.ones((7, 7), bool))[0]
+        np.testing.assert_array_equal(everything, values[:, 2:9, 3:10].reshape(30, -1).T + added)
+        assert everything.flags.c_contiguous
+
+
+def test_memory_can_be_swept():
+    from cubeseg.pages import swept
+
+    swept()

@@ -29,6 +29,8 @@ class Derived(Lazy):
 
     def __init__(self, source: LazyArray, compute: Callable[[Array, Any], Array], dtype: Any = np.float32) -> None:
         self._source, self._compute = source, compute
+        # through which the pages of a mapped file are found
+        self.base = source
         self.shape: tuple[int, ...] = tuple(source.shape)
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         self.ndim = len(self.shape)
