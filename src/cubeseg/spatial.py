@@ -152,21 +152,27 @@ def strength_of(evidence: NDArray[np.floating], usable: Bool, codes: NDArray[np.
 
     typical = None if codes is None else Edges.typical(codes, usable)
     height = usable.shape[0]
-    votes, classes = [], []
     # a few strips of a large image are enough
-    for top in np.unique(np.linspace(0, max(height - _STRIP, 0), min(-(-height // _STRIP), 16)).astype(int)):
-        rows = slice(top, top + _STRIP)
-        alive = usable[rows]
-        edges = None if codes is None or typical is None else Edges.of(codes[rows], alive, typical)
-        belief = _softmax(evidence[:, rows].astype(np.float32)) * alive
-        sure = alive & (belief.max(axis=0) > 0.9)
-        votes.append(around(belief, edges)[:, sure])
-        classes.append(belief.argmax(axis=0)[sure])
-    seen, own = np.concatenate(votes, axis=1).astype(np.float64), np.concatenate(classes)
-    if len(own) < 100 or len(evidence) < 2:
+    tops = np.unique(np.linspace(0, max(height - _STRIP, 0), min(-(-height // _STRIP), 16)).astype(int))
+    strips = [slice(top, top + _STRIP) for top in tops]
+
+    def belief_in(rows: slice) -> tuple[Float32, NDArray[np.intp]]:
+        belief = _softmax(evidence[:, rows].astype(np.float32)) * usable[rows]
+        return belief, np.flatnonzero(usable[rows] & (belief.max(axis=0) > 0.9))
+
+    # counted first, because what the neighbours of all of them say would take much memory
+    ends = np.cumsum([0, *(len(belief_in(rows)[1]) for rows in strips)])
+    if ends[-1] < 100 or len(evidence) < 2:
         return 0.0
-    few = np.random.default_rng(0).permutation(len(own))[:4000]
-    seen, own = seen[:, few], own[few]
+    few = np.random.default_rng(0).permutation(ends[-1])[:4000]
+    seen, own = np.empty((len(evidence), len(few))), np.empty(len(few), np.intp)
+    for rows, first, last in zip(strips, ends[:-1], ends[1:], strict=True):
+        here = (first <= few) & (few < last)
+        belief, sure = belief_in(rows)
+        edges = None if codes is None or typical is None else Edges.of(codes[rows], usable[rows], typical)
+        at = sure[few[here] - first]
+        seen[:, here] = around(belief, edges).reshape(len(evidence), -1)[:, at]
+        own[here] = belief.reshape(len(evidence), -1)[:, at].argmax(axis=0)
 
     def surprise(strength: float) -> float:
         scores = strength * seen
