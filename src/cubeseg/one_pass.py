@@ -13,7 +13,7 @@ from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError
 from cubeseg.pages import let_go
 
-__all__ = ["Recipe", "one_pass"]
+__all__ = ["Recipe", "one_pass", "place"]
 
 Float32 = NDArray[np.float32]
 Bands = NDArray[np.intp]
@@ -68,17 +68,19 @@ def one_pass(
         raise ConfigError("maps: say what is to be mapped")
     wanted = np.unique(np.concatenate([recipe.bands for recipe in recipes]))
     runs = _runs(cube, wanted)
-    places = [_place(wanted, recipe.bands) for recipe in recipes]
+    places = [place(wanted, recipe.bands) for recipe in recipes]
     # a block is as large as is read of it, not as all its bands are
     size = block_bytes * cube.n_bands // max(1, max(len(wanted), max(run[-1] + 1 - run[0] for run in runs)))
+    floating = np.dtype(cube.data.dtype).kind == "f"
     made: list[Float32] = []
     seen = 0
     for rows, columns in cube.places(size):
         values = _read(cube, runs, rows, columns)
-        there = np.isfinite(values)
+        there = np.isfinite(values) if floating else np.broadcast_to(np.True_, values.shape)
         if cube.mask is not None:
-            there &= cube.mask[rows, columns]
-        values[~there] = 0
+            there = there & cube.mask[rows, columns]
+        if not there.all():
+            np.copyto(values, 0, where=~there)
         images = [recipe.take(values[at], there[at]) for recipe, at in zip(recipes, places, strict=True)]
         made = made or [np.full(image.shape[:-2] + cube.image_shape, np.nan, np.float32) for image in images]
         for whole, part in zip(made, images, strict=True):
@@ -117,7 +119,9 @@ def _read(cube: Cube, runs: list[Bands], rows: slice, columns: slice) -> Float32
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _place(wanted: Bands, bands: Bands) -> slice | Bands:
+def place(wanted: Bands, bands: Bands) -> slice | Bands:
     """Where bands lie among the wanted ones; neighbours as a slice, which takes no copy."""
+    if not len(bands):
+        return slice(0, 0)
     at = np.searchsorted(wanted, bands)
     return slice(int(at[0]), int(at[-1]) + 1) if len(at) == at[-1] + 1 - at[0] else at

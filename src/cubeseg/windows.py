@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from cubeseg.axis import SpectralAxis
 from cubeseg.errors import ConfigError
 from cubeseg.line_positions import Line, within
+from cubeseg.one_pass import place
 
 __all__ = [
     "Statistic",
@@ -82,16 +83,15 @@ class Window:
 
         NaN where none is left in the window, or none beside it although a background is asked for.
         """
-        at = np.searchsorted(self.bands, self.inside)
+        at = place(self.bands, self.inside)
         known = there[at]
         number = known.sum(axis=0)
         found = values[at] - self._background(values, there) if self.net else values[at]
+        if not known.all():
+            found = np.where(known, found, -np.inf if self.how == "max" else 0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            if self.how == "max":
-                made = np.where(known, found, -np.inf).max(axis=0)
-            else:
-                made = np.where(known, found, 0).sum(axis=0, dtype=np.float64)
-                made = made / number if self.how == "mean" else made
+            made = found.max(axis=0) if self.how == "max" else found.sum(axis=0, dtype=np.float64)
+            made = made / number if self.how == "mean" else made
         return np.where(number > 0, made, np.nan)
 
     def of(self, spectrum: ArrayLike) -> float:
@@ -104,13 +104,13 @@ class Window:
         """The straight line beneath the bands inside, shape (inside, h, w)."""
         sides = []
         for side in (self.below, self.above):
-            at = np.searchsorted(self.bands, side)
+            at = place(self.bands, side)
             known = there[at]
             with np.errstate(invalid="ignore", divide="ignore"):
                 number = known.sum(axis=0)
                 height = values[at].sum(axis=0, dtype=np.float64) / number
-                place = np.tensordot(self.values[side], known, 1) / number
-            sides.append((height, place))
+                middle = np.tensordot(self.values[side], known, 1) / number
+            sides.append((height, middle))
         (left, x), (right, there_x) = sides
         left, right = np.where(np.isnan(left), right, left), np.where(np.isnan(right), left, right)
         with np.errstate(invalid="ignore"):

@@ -53,7 +53,7 @@ def test_elements_windows_and_colours_from_the_panel(viewer, docks, tmp_path):  
     made = [layer.name for layer in viewer.layers if our.role(layer) == "map"]
     assert made == [f"painting {name}" for name in ("Fe Kα", "Cu Kα", "Pb Lα", "Pb Lα, Cu Kα, Fe Kα (RGB)")]
     assert viewer.layers.selection.active is active
-    assert "Pb Lα and As Kα" in note.text()
+    assert "Pb Lα and As Kα" in note.text().replace("\u00a0", " ")
     completer = elements.completer()
     elements.setText("Pb, z")
     completer.setCompletionPrefix(elements.text())

@@ -302,7 +302,7 @@ class ImagePanel(QWidget):
 
     def _say(self, made: tuple[Made, ...]) -> None:
         """Tell what shares a window with the lines that were mapped."""
-        notes = [f"{one.label} and {one.note}" for one in made if one.note and one.image.ndim == 2]
+        notes = [f"{_whole(one.label)} and {_whole(one.note)}" for one in made if one.note and one.image.ndim == 2]
         self._hint.setText(f"In the same window: {'; '.join(notes)}")
         self._hint.setVisible(bool(notes))
 
@@ -337,6 +337,11 @@ class _ListCompleter(QCompleter):
 def _names(text: str, keep_empty: bool = False) -> list[str]:
     parts = [part.strip() for part in re.split(r"[,;]", text)]
     return parts if keep_empty else [part for part in parts if part]
+
+
+def _whole(labels: str) -> str:
+    """Names of lines, which are not broken at their spaces."""
+    return ", ".join(label.replace(" ", "\u00a0") for label in labels.split(", "))
 
 
 def _may_be_element(name: str) -> bool:
