@@ -15,8 +15,6 @@ from cubeseg.errors import ConfigError, CubeSegError, DataError, JobError
 __all__ = ["main"]
 
 _LATER = {
-    "apply": "the trained model on another cube",
-    "refine": "learning from painted pixels",
     "replay": "training again from the record",
 }
 
@@ -104,6 +102,22 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("-o", "--output", required=True, metavar="DIR")
     export.add_argument("--format", default="tiff,png,csv,hdf5", help="comma-separated: tiff, png, fits, csv, hdf5")
     export.set_defaults(run=_export)
+
+    refine = commands.add_parser("refine", help="learn from painted pixels")
+    refine.add_argument("result")
+    refine.add_argument("--corrections", metavar="LABELS", help="label image of the painted pixels, 0 = not painted")
+    refine.add_argument("--cube", help="the cube that was segmented, where it has been moved")
+    refine.add_argument("-o", "--output", required=True, metavar="NEW.h5")
+    refine.add_argument("--epochs", type=int, help="of further training (default: 3)")
+    refine.add_argument("--seed", type=int)
+    refine.set_defaults(run=_refine)
+
+    apply = commands.add_parser("apply", help="find the classes of a result in another cube")
+    apply.add_argument("result")
+    apply.add_argument("cube")
+    apply.add_argument("-o", "--output", required=True, metavar="OTHER.h5")
+    _which_data(apply)
+    apply.set_defaults(run=_apply)
 
     sample = commands.add_parser("sample", help="make a synthetic cube with its truth")
     sample.add_argument("name", choices=("painting", "galaxy"))
@@ -201,8 +215,12 @@ def _segment(options: argparse.Namespace) -> None:
     cube = _opened(options)
     if output.exists() and output.samefile(cube.source.path):
         raise DataError(f"{output}: is the cube itself; give the result another name")
+    _finish(fit(cube, config), output)
+
+
+def _finish(steps: Any, output: Path) -> None:
+    """Drive a long job to its end with a bar, and save its result."""
     progress = _Progress()
-    steps = fit(cube, config)
     try:
         while True:
             try:
@@ -217,6 +235,55 @@ def _segment(options: argparse.Namespace) -> None:
     for note in result.notes:
         print(f"cubeseg: note: {note}", file=sys.stderr)
     print(f"{output}: {len(result.classes)} classes, {int((result.labels > 0).sum())} pixels")
+
+
+def _new_file(output: str, *inputs: str) -> Path:
+    """Where a result is to go: a folder that is there, and none of the inputs."""
+    path = Path(output)
+    if not path.parent.is_dir():
+        raise DataError(f"{path}: the folder {path.parent} does not exist; make it first")
+    for other in inputs:
+        if path.exists() and Path(other).exists() and path.samefile(other):
+            raise DataError(f"{path}: is one of the inputs; give the new result another name")
+    return path
+
+
+def _refine(options: argparse.Namespace) -> None:
+    from cubeseg.bundle import load
+    from cubeseg.io import open_cube, reopen
+    from cubeseg.labelfiles import read_labels
+    from cubeseg.refining import RefineConfig, refine
+
+    output = _new_file(options.output, options.result, *([options.corrections] if options.corrections else []))
+    result = load(options.result)
+    corrections = None
+    if options.corrections:
+        height, width = result.labels.shape
+        corrections = read_labels(options.corrections, (height, width))
+        if corrections.shape != result.labels.shape:
+            raise DataError(
+                f"{options.corrections}: is {corrections.shape[0]} x {corrections.shape[1]} pixels, "
+                f"the result {height} x {width}"
+            )
+    if options.cube:
+        cube = open_cube(options.cube, dataset=result.source.dataset or None)
+    elif not result.source.path or not Path(result.source.path).exists():
+        raise DataError(
+            f"{options.result}: its cube, {result.source.path or 'without a file'}, is not there; name it with --cube"
+        )
+    else:
+        cube = reopen(result.source)
+    given = {n: getattr(options, n) for n in ("epochs", "seed") if getattr(options, n) is not None}
+    _finish(refine(result, cube, corrections, RefineConfig(**given)), output)
+
+
+def _apply(options: argparse.Namespace) -> None:
+    from cubeseg.apply import apply
+    from cubeseg.bundle import load
+
+    output = _new_file(options.output, options.result, options.cube)
+    result = load(options.result)
+    _finish(apply(result, _opened(options)), output)
 
 
 def _coarsen(options: argparse.Namespace, clusters: tuple[int, int], output: Path) -> None:

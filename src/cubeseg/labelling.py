@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,17 +13,19 @@ from numpy.typing import NDArray
 from cubeseg.bundle import StoredModel
 from cubeseg.clustering import Clustering
 from cubeseg.config import FitConfig
+from cubeseg.constraints import FREE, Constraints, pooled
 from cubeseg.cube import Cube
 from cubeseg.executor import HERE, Executor
 from cubeseg.hierarchy import merge_tree
 from cubeseg.models import Model
+from cubeseg.preprocess import usable_pixels
 from cubeseg.relabel import accumulate, moved
-from cubeseg.segmentation import Segmentation, classes_from
+from cubeseg.segmentation import Merge, Segmentation, classes_from
 from cubeseg.spatial import coherent, strength_of
 from cubeseg.statistics import ClassSpectra
 from cubeseg.steps import passing
 
-__all__ = ["labelled"]
+__all__ = ["Found", "Rules", "labelled"]
 
 Float32 = NDArray[np.float32]
 Int32 = NDArray[np.int32]
@@ -33,14 +35,57 @@ Bool = NDArray[np.bool_]
 _FAINTEST = -1000.0
 
 
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What the last pass found, before it becomes a result.
+
+    `labels` and `confidence` (y, x) may be changed by :attr:`Rules.settle`; `error` (y, x), 1 = the median pixel, and
+    `latent` (y, x, d) are to be looked at.
+    """
+
+    labels: Int32
+    confidence: Float32
+    error: Float32
+    latent: NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """How clusters become labels, beyond what the spectra say.
+
+    Attributes
+    ----------
+    owner : array of int32, shape (k,), optional
+        The class of each cluster, 0 = none; 1..k where not given.
+    fixed : array of int32, shape (y, x), optional
+        Labels that hold; :data:`cubeseg.constraints.FREE` for all other pixels.
+    closed : tuple of int
+        Classes that no free pixel may join.
+    strength : float, optional
+        Of the spatial coherence; as the configuration says where not given.
+    unit : float, optional
+        Reconstruction error of the median pixel of the cube that the model knows; that of this cube where not given.
+    settle : callable, optional
+        Has the last word on labels and confidence.
+    """
+
+    owner: Int32 | None = None
+    fixed: Int32 | None = None
+    closed: tuple[int, ...] = ()
+    strength: float | None = None
+    unit: float | None = None
+    settle: Callable[[Found], Found] | None = None
+
+
 def labelled(
     cube: Cube,
     config: FitConfig,
-    usable: Bool,
+    usable: Bool | None,
     model: Model,
     clustering: Clustering,
     block_bytes: int,
     executor: Executor = HERE,
+    rules: Rules | None = None,
 ) -> Generator[tuple[float, str], None, Segmentation]:
     """Read the cube once more and label every usable pixel; those that coherence changes are read again.
 
@@ -48,8 +93,8 @@ def labelled(
     ----------
     cube : Cube
     config : FitConfig
-    usable : array of bool, shape (y, x)
-        Which pixels are to be labelled.
+    usable : array of bool, shape (y, x), or None
+        Which pixels are to be labelled; None = those that hold data, found on the way.
     model : Model
     clustering : Clustering
         Of the model's codes.
@@ -57,6 +102,7 @@ def labelled(
         Size of the parts in which the cube is read.
     executor : Executor
         Where they are read and labelled.
+    rules : Rules, optional
 
     Yields
     ------
@@ -67,49 +113,62 @@ def labelled(
     -------
     Segmentation
     """
+    rules = rules or Rules()
     shape, k = cube.image_shape, len(clustering.centroids)
+    owner = np.arange(1, k + 1, dtype=np.int32) if rules.owner is None else rules.owner
     error = np.full(shape, np.nan, np.float32)
     # three digits are enough for maps of codes, which are the largest of all maps
     half = np.float16 if np.abs(clustering.centroids).max() < 1000 else np.float32
     latent = np.full((*shape, clustering.centroids.shape[1]), np.nan, half)
     evidence = np.zeros((k, *shape), np.float16)
-    spectra = ClassSpectra(cube.n_bands, k + 1)
-    alone = np.zeros(shape, np.int32)
-    share, done = 1.0 if config.coherence == 0 else 0.6, 0.0
-    with closing(executor.map(_Labeller(model, clustering, config), cube, _asked(cube, usable, block_bytes))) as parts:
+    spectra = ClassSpectra(cube.n_bands, int(owner.max(initial=0)) + 1)
+    # fixed labels of pixels that hold no data hold too
+    alone = np.zeros(shape, np.int32) if rules.fixed is None else np.where(rules.fixed == FREE, 0, rules.fixed)
+    alive = np.zeros(shape, bool)
+    off = config.coherence == 0 if rules.strength is None else rules.strength == 0
+    share, done = 1.0 if off else 0.6, 0.0
+    work = _Labeller(model, clustering, config, owner, rules.closed)
+    with closing(executor.map(work, cube, _asked(cube, usable, rules.fixed, block_bytes))) as parts:
         for part in parts:
             if part is not None:
                 at = (part.y, part.x)
-                latent[at], error[at], alone[at] = part.latent, part.error, part.labels
+                latent[at], error[at], alone[at], alive[at] = part.latent, part.error, part.labels, True
                 evidence[:, *at] = part.evidence
                 accumulate(spectra, part.spectra)
                 done = min(done + part.size / cube.n_pixels, 1.0)
             yield share * done, f"Labelling all pixels: {done:.0%}"
-    spectra.n[0] = int((alone == 0).sum())
-    strength = strength_of(evidence, usable, latent) if config.coherence == "auto" else float(config.coherence)
-    steps = coherent(evidence, usable, strength, latent)
+    spectra.grow(int(alone.max()) + 1)
+    spectra.n[:] = np.bincount(alone.ravel(), minlength=len(spectra.n))
+    held: Any = _Held(evidence, owner, rules)
+    strength = rules.strength
+    if strength is None:
+        strength = strength_of(held, alive, latent) if config.coherence == "auto" else float(config.coherence)
+    steps = coherent(held, alive, strength, latent)
     labels, confidence = yield from passing(steps, lambda part: (share, f"Making the labels coherent: {part:.0%}"))
     # every pixel for itself: what was found before halves were rounded stays
-    labels = alone if strength == 0 else np.where(usable, labels + 1, 0).astype(np.int32)
-    moving = moved(spectra, cube, alone, labels, executor)
+    free = alive if rules.fixed is None else alive & (rules.fixed == FREE)
+    labels = alone if strength == 0 else np.where(free, held.classes[labels], alone).astype(np.int32)
+    unit = max(float(np.nanmedian(error)), 1e-12) if rules.unit is None and alive.any() else rules.unit or 1.0
+    found = Found(labels, np.where(alive, confidence, np.float32(np.nan)), error / np.float32(unit), latent)
+    if rules.settle is not None:
+        found = rules.settle(found)
+    moving = moved(spectra, cube, alone, found.labels, executor)
     message = "Moving the spectra of changed pixels"
     yield from passing(moving, lambda part: (share + (1 - share) * part, f"{message}: {part:.0%}"))
-    centres = [
-        latent[labels == c].mean(axis=0, dtype=np.float64) if (labels == c).any() else clustering.centroids[c - 1]
-        for c in range(1, k + 1)
-    ]
+    if rules.unit is None:
+        model.error_unit = unit
     return Segmentation(
-        labels=labels,
-        classes=classes_from(range(1, k + 1)),
+        labels=found.labels,
+        classes=classes_from(np.unique(owner[owner > 0]).tolist()),
         axis=cube.axis,
         spectra=spectra,
-        confidence=np.where(usable, confidence, np.float32(np.nan)),
-        reconstruction_error=error / np.float32(max(float(np.nanmedian(error)), 1e-12)),
+        confidence=found.confidence,
+        reconstruction_error=found.error,
         latent=latent,
         evidence=evidence,
         coherence=strength,
-        lineage=np.arange(1, k + 1, dtype=np.int32),
-        tree=merge_tree(np.stack(centres).astype(np.float32)),
+        lineage=owner.astype(np.int32),
+        tree=_tree(found.labels, latent, owner, clustering.centroids),
         config=config,
         model=model,
         centroids=clustering.centroids,
@@ -122,18 +181,66 @@ def labelled(
     )
 
 
-# rows, columns, and which pixels (height, width) are usable
-_Asked = tuple[slice, slice, Bool]
+def _tree(labels: Int32, latent: NDArray[np.floating], owner: Int32, centroids: Float32) -> list[Merge]:
+    """Which classes to merge for fewer ones; classes without pixels lie where their clusters do."""
+    ids = np.unique(owner[owner > 0])
+    centres = [
+        latent[labels == c].mean(axis=0, dtype=np.float64)
+        if (labels == c).any()
+        else centroids[owner == c].mean(axis=0, dtype=np.float64)
+        for c in ids
+    ]
+    if len(ids) < 2:
+        return []
+    tree = merge_tree(np.nan_to_num(np.stack(centres)).astype(np.float32))
+    return [replace(m, kept=int(ids[m.kept - 1]), gone=int(ids[m.gone - 1])) for m in tree]
 
 
-def _asked(cube: Cube, usable: Bool, block_bytes: int) -> Iterator[_Asked]:
+class _Held:
+    """Log-likelihoods of classes within the rules, made for the rows that are asked for.
+
+    Parameters
+    ----------
+    evidence : array of float16, shape (k, y, x)
+        Of the clusters.
+    owner : array of int32, shape (k,)
+    rules : Rules
+    """
+
+    def __init__(self, evidence: NDArray[np.float16], owner: Int32, rules: Rules) -> None:
+        self._evidence, self._owner, self._rules = evidence, owner, rules
+        self.classes = np.unique(owner).astype(np.int32)
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def __getitem__(self, key: tuple[Any, slice]) -> NDArray[np.floating]:
+        rows = key[1]
+        fixed = self._rules.fixed
+        if len(self.classes) == len(self._owner) and fixed is None and not self._rules.closed:
+            return self._evidence[:, rows]
+        part = pooled(self._evidence[:, rows].astype(np.float32), self._owner, axis=0)[1]
+        free = np.ones(part.shape[1:], bool) if fixed is None else fixed[rows] == FREE
+        part[np.isin(self.classes, self._rules.closed)[:, None, None] & free] = _FAINTEST
+        if fixed is not None:
+            sure = np.where(self.classes[:, None, None] == fixed[rows], np.float32(0), np.float32(_FAINTEST))
+            part = np.where(free, part, sure)
+        return part
+
+
+# rows, columns, which pixels (height, width) are usable, where that is known, and labels that hold
+_Asked = tuple[slice, slice, Bool | None, Int32 | None]
+
+
+def _asked(cube: Cube, usable: Bool | None, fixed: Int32 | None, block_bytes: int) -> Iterator[_Asked]:
     for rows, columns in cube.places(block_bytes):
-        yield rows, columns, usable[rows, columns]
+        here = rows, columns
+        yield rows, columns, None if usable is None else usable[here], None if fixed is None else fixed[here]
 
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """The usable pixels (y, x) of a block of so many pixels, labelled 1..K, and the sums of their classes."""
+    """The usable pixels (y, x) of a block of so many pixels, with their labels, and the sums of their classes."""
 
     size: int
     y: NDArray[np.intp]
@@ -152,6 +259,8 @@ class _Labeller:
     model: Model | StoredModel
     clustering: Clustering
     config: FitConfig
+    owner: Int32
+    closed: tuple[int, ...]
 
     def __getstate__(self) -> dict[str, Any]:
         """What travels: the model as arrays, rebuilt where it is used, on whatever device is there."""
@@ -159,11 +268,13 @@ class _Labeller:
         if not isinstance(model, StoredModel):
             config = config if config.device == "cpu" else replace(config, device="auto")
             model = StoredModel(model.method, model.preprocessor, config, model.arrays(), model.settings())
-        return {"model": model, "clustering": self.clustering, "config": config}
+        return {**self.__dict__, "model": model, "config": config}
 
     def __call__(self, cube: Cube, asked: _Asked) -> _Part:
-        rows, columns, usable = asked
+        rows, columns, usable, fixed = asked
         block = cube.block(rows, columns)
+        if usable is None:
+            usable = usable_pixels(block, self.model.preprocessor.bands)
         y, x = np.nonzero(usable)
         raw = np.ascontiguousarray(block.data[:, y, x].T)
         variance = None if block.variance is None else block.variance[:, y, x].T
@@ -171,7 +282,15 @@ class _Labeller:
         latent, error = self.model.encode(reduced, variance)
         found = self.clustering.evidence(latent, reduced)
         evidence = np.maximum(found - found.max(axis=1, keepdims=True), _FAINTEST).T.astype(np.float16)
-        labels = (found.argmax(axis=1) + 1).astype(np.int32)
-        spectra = ClassSpectra(cube.n_bands, found.shape[1] + 1)
+        labels = self._labels(found, None if fixed is None else fixed[y, x])
+        spectra = ClassSpectra(cube.n_bands, int(self.owner.max(initial=0)) + 1)
         spectra.add(raw, labels)
         return _Part(usable.size, y + rows.start, x + columns.start, latent, error, labels, evidence, spectra)
+
+    def _labels(self, found: Float32, fixed: Int32 | None) -> Int32:
+        """Labels (n,) from log-likelihoods of the clusters (n, k), every pixel for itself."""
+        if fixed is None:
+            fixed = np.full(len(found), FREE, np.int32)
+        constraints = Constraints(self.owner, fixed, self.closed)
+        classes, evidence = pooled(constraints.held(found), self.owner)
+        return np.where(fixed == FREE, classes[evidence.argmax(axis=1)], fixed).astype(np.int32)

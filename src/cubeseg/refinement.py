@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 
 from cubeseg.clustering import Clustering, assign, distances, kmeans, simplified_silhouette
 from cubeseg.config import FitConfig
+from cubeseg.constraints import Constraints, Prior
 from cubeseg.likelihood import refine_counts
 from cubeseg.metrics import stability
 from cubeseg.mixture import shared_metric
 from cubeseg.models import Model
 from cubeseg.sampling import Sample
-from cubeseg.spatial import agreement
+from cubeseg.spatial import Context, agreement
 from cubeseg.steps import passing
 
-__all__ = ["choose_number", "refined"]
+__all__ = ["Attempt", "Refiner", "choose_number", "refined"]
 
 Float32 = NDArray[np.float32]
 Int32 = NDArray[np.int32]
@@ -34,14 +35,18 @@ STARTS, MOVES = 12, 24
 
 
 @dataclass(frozen=True, eq=False)
-class _Attempt:
-    """One start, refined: classes, their score, the labels of the sample, and the metric where one was found."""
+class Attempt:
+    """One start, refined: classes, their score, and what they make of the sample.
+
+    `labels` (n,) and `evidence` (n, k) are those of the sample's spectra; `metric` is None where none was found.
+    """
 
     clustering: Clustering
     score: float
     labels: Int32
     likelihood: float
     metric: Float32 | None
+    evidence: Float32
 
 
 def refined(
@@ -68,8 +73,8 @@ def refined(
     Clustering
     """
     k = len(clustering.centroids)
-    work = _Refiner(codes, sample, model)
-    best: _Attempt | None = None
+    work = Refiner(codes, sample, model)
+    best: Attempt | None = None
     for start in range(STARTS):
         centroids = clustering.centroids if start == 0 else kmeans(codes, k, config.seed + start, restarts=1)
 
@@ -119,7 +124,7 @@ def choose_number(
         For every number: "score", the agreement, which decides; "silhouette" (simplified, of K-means); "stability"
         (mean adjusted Rand index between the starts); "bic" (per pixel, larger is better).
     """
-    work = _Refiner(codes, sample, model)
+    work = Refiner(codes, sample, model)
     found: dict[str, dict[int, float]] = {n: {} for n in ("score", "silhouette", "stability", "bic")}
     n, d = codes.shape
     for done, k in enumerate(candidates):
@@ -147,37 +152,74 @@ def choose_number(
     return max(scores, key=lambda k: scores[k]), found
 
 
-class _Refiner:
-    """What refining needs beside the classes themselves."""
+class Refiner:
+    """What refining needs beside the classes themselves.
 
-    def __init__(self, codes: Float32, sample: Sample, model: Model) -> None:
-        self.codes, self.sample = codes, sample
+    Parameters
+    ----------
+    codes : array, shape (n, d)
+        Of the sample's spectra.
+    sample : Sample
+    model : Model
+    context : callable, optional
+        What neighbours add; that of the sample's own grid where not given.
+    metric : array, shape (d, d), optional
+        In which codes are measured, where it is known already; found with the classes where not given.
+    """
+
+    def __init__(
+        self,
+        codes: Float32,
+        sample: Sample,
+        model: Model,
+        context: Context | None = None,
+        metric: Float32 | None = None,
+    ) -> None:
+        self.codes, self.sample, self.metric = codes, sample, metric
+        self.context = sample.grid.context if context is None else context
         self.counts = sample.preprocessor.likelihood == "multinomial"
         self.beside = np.zeros((0, codes.shape[1]), np.float32)
         if not self.counts:
             self.beside = model.encode(sample.neighbours, sample.neighbour_variance)[0]
 
-    def attempt(self, labels: Int32, k: int, rounds: int = 30) -> Generator[float, None, _Attempt]:
-        """Refine from labels 0..k-1 of the sample."""
-        sample, codes = self.sample, self.codes
-        context, metric, volume = sample.grid.context, None, 0.0
+    def attempt(
+        self,
+        labels: Int32,
+        k: int,
+        rounds: int = 30,
+        constraints: Constraints | None = None,
+        prior: Prior | None = None,
+    ) -> Generator[float, None, Attempt]:
+        """Refine from labels 0..k-1 of the sample; under constraints the score is that of classes, not clusters."""
+        sample, codes, context, metric, volume = self.sample, self.codes, self.context, None, 0.0
         centroids = _means(codes, labels, k)
         if self.counts:
-            profiles = yield from refine_counts(sample.spectra, labels, k, context, rounds)
+            profiles = yield from refine_counts(
+                sample.spectra, labels, k, context, rounds, constraints=constraints, prior=prior
+            )
             made = Clustering(centroids, 1.0, {}, profiles)
             evidence = made.evidence(codes, sample.spectra)
             others = made.evidence(self.beside, sample.neighbours)
         else:
-            metric, centroids = yield from shared_metric(codes, centroids, context, rounds)
+            start = None if constraints is None else labels
+            metric, centroids = yield from shared_metric(
+                codes, centroids, context, rounds, labels=start, constraints=constraints, prior=prior, fixed=self.metric
+            )
             made = Clustering(centroids, 1.0, {})
             evidence = made.evidence(codes @ metric, sample.spectra[:0])
             others = made.evidence(self.beside @ metric, sample.spectra[:0])
             volume = float(np.linalg.slogdet(metric)[1])
         found = evidence.argmax(axis=1).astype(np.int32)
-        score = agreement(found[sample.paired], others.argmax(axis=1).astype(np.int32), k)
-        return _Attempt(made, score, found, volume + _mean_log_sum(evidence), metric)
+        likelihood = volume + _mean_log_sum(evidence)
+        if constraints is None:
+            score = agreement(found[sample.paired], others.argmax(axis=1).astype(np.int32), k)
+        else:
+            first, second = constraints.pooled(evidence[sample.paired]), constraints.pooled(others)
+            score = agreement(first.argmax(axis=1), second.argmax(axis=1), first.shape[1])
+            found = constraints.told(evidence, context).argmax(axis=1).astype(np.int32)
+        return Attempt(made, score, found, likelihood, metric, evidence)
 
-    def moves(self, best: _Attempt, seed: int) -> Iterator[Int32]:
+    def moves(self, best: Attempt, seed: int) -> Iterator[Int32]:
         """Other labels to start from: two alike classes made one, and a wide class cut in two."""
         codes, labels, k = self.codes, best.labels, len(best.clustering.centroids)
         centres = _means(codes, labels, k)

@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 KEY = "cubeseg"
-Role = Literal["cube", "sum", "labels", "preview", "truth", "corrections", "marked", "confidence", "error"]
+Role = Literal["cube", "sum", "labels", "preview", "truth", "corrections", "map", "marked", "confidence", "error"]
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 

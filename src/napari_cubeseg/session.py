@@ -266,6 +266,7 @@ class Session:
     def stop_work(self) -> None:
         """Stop all work without touching the viewer, which may be closing."""
         self.cubes.stop()
+        self.maps.stop()
         self.autosave.stop()
         self.learning.cancel()
         if self._run is not None:

@@ -23,11 +23,15 @@ METHODS = {"deep": "cubeseg.models.deep:DeepModel", "pca": "cubeseg.models.pca:P
 
 
 class Model(Protocol):
-    """A way from binned spectra to codes that K-means can cluster."""
+    """A way from binned spectra to codes that K-means can cluster.
+
+    `error_unit` is the reconstruction error of the median pixel of the cube that it was trained on.
+    """
 
     method: str
     epochs: int
     preprocessor: Preprocessor
+    error_unit: float
 
     def start(self, sample: Sample) -> None:
         """Learn what can be learned from the sample at once."""
@@ -35,8 +39,8 @@ class Model(Protocol):
     def encode(self, spectra: Float32, variance: Float32 | None = None) -> tuple[Float32, Float32]:
         """Codes (n, d) and reconstruction errors (n,) of binned spectra (n, bins)."""
 
-    def stretch(self, metric: Float32) -> None:
-        """From now on give codes times this matrix (d, d), in which distances are those of the classes."""
+    def stretch(self, metric: Float32 | None) -> None:
+        """From now on give codes times this matrix (d, d), in which distances are those of the classes; None: as is."""
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All that was learned, by name, for the result file."""

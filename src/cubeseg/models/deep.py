@@ -18,8 +18,8 @@ from torch import Tensor
 from cubeseg.clustering import align, assign, iterative_kmeans
 from cubeseg.config import FitConfig
 from cubeseg.models.autoencoder import Autoencoder, NetworkSpec, reconstruction_loss
-from cubeseg.models.losses import CLUSTERING_LOSSES, mmd
-from cubeseg.preprocess import Preprocessor
+from cubeseg.models.losses import CLUSTERING_LOSSES, mmd, taught_loss
+from cubeseg.preprocess import Features, Preprocessor
 from cubeseg.sampling import Sample
 from cubeseg.steps import finish
 
@@ -101,18 +101,14 @@ class DeepModel:
         self._origin: Tensor | None = None
         self._axes: Tensor | None = None
         self._metric: Tensor | None = None
+        self.error_unit = 1.0
+        self._owner: Tensor | None = None
+        self._spread = 1.0
 
     def start(self, sample: Sample) -> None:
         """Set the decoder's first answer to the mean spectrum and fix the unit of the reconstruction loss."""
-        spaced = slice(None, None, max(1, len(sample.spectra) // 4096))
-        few = self.preprocessor.features(*sample.part(spaced))
-        if self.spec.likelihood == "multinomial":
-            mean = sample.spectra.sum(axis=0, dtype=np.float64)
-            output = torch.from_numpy(np.log((mean + mean.sum() * 1e-6) / mean.sum()).astype(np.float32))
-        else:
-            output = torch.from_numpy(few.targets.mean(axis=0))
-        targets = self._tensor(few.targets)
-        rec = reconstruction_loss(self.spec.likelihood, output.to(self.device).expand_as(targets), targets)
+        few = self._few(sample)
+        output = self._measured(sample, few)
         if self.spec.bounded:
             output = output.clamp(1e-3, 1 - 1e-3).logit()
         if self.spec.linear:
@@ -120,17 +116,42 @@ class DeepModel:
             self.network.start_from_components(components.to(self.device), mean.to(self.device))
         else:
             self.network.start_from(output.to(self.device))
+
+    def resume(self, sample: Sample) -> None:
+        """Make ready for more training of a trained network."""
+        self._measured(sample, self._few(sample))
+
+    def _few(self, sample: Sample) -> Features:
+        return self.preprocessor.features(*sample.part(slice(None, None, max(1, len(sample.spectra) // 4096))))
+
+    def _measured(self, sample: Sample, few: Features) -> Tensor:
+        """Fix the unit of the reconstruction loss; returns the answer that the mean spectrum gives."""
+        if self.spec.likelihood == "multinomial":
+            mean = sample.spectra.sum(axis=0, dtype=np.float64)
+            output = torch.from_numpy(np.log((mean + mean.sum() * 1e-6) / mean.sum()).astype(np.float32))
+        else:
+            output = torch.from_numpy(few.targets.mean(axis=0))
+        targets = self._tensor(few.targets)
+        rec = reconstruction_loss(self.spec.likelihood, output.to(self.device).expand_as(targets), targets)
         if self.config.reconstruction == "relative":
             self._loss_unit = max(float(rec.mean()), 1e-12)
         else:
             # the likelihood is half a sum over bands, the published term a mean
             self._loss_unit = self.spec.outputs / 2
+        return output
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """What the training loop optimises."""
         return list(self.network.parameters())
 
-    def loss(self, spectra: Float32, variance: Float32 | None, progress: float) -> dict[str, Tensor]:
+    def loss(
+        self,
+        spectra: Float32,
+        variance: Float32 | None,
+        progress: float,
+        taught: NDArray[np.int32] | None = None,
+        weight: float = 1.0,
+    ) -> dict[str, Tensor]:
         """All terms for one batch of binned spectra.
 
         Parameters
@@ -138,6 +159,10 @@ class DeepModel:
         spectra, variance : arrays, shape (n, bins)
         progress : float
             Point of the training, 0 to 1, for beta(t) and gamma(t).
+        taught : array of int, shape (n,), optional
+            The class that people gave a spectrum, as :meth:`teach` numbers them; -1 for most.
+        weight : float
+            Of the term that makes the codes of taught spectra those of their class.
 
         Returns
         -------
@@ -167,7 +192,29 @@ class DeepModel:
                 total = total * (1 + gamma * terms["clustering"]) / (1 + gamma)
             else:
                 total = total + gamma * terms["clustering"]
+        rows = np.flatnonzero(taught >= 0) if taught is not None else np.zeros(0, np.intp)
+        if taught is not None and len(rows) and self.prototypes is not None and self._owner is not None:
+            place = self._coordinates(codes, output)[torch.from_numpy(rows).to(self.device)]
+            wanted = torch.from_numpy(taught[rows].astype(np.int64)).to(self.device)
+            terms["corrections"] = taught_loss(place, self.prototypes, self._owner, wanted, self._spread)
+            total = total + weight * terms["corrections"]
         return {"total": total} | terms
+
+    def teach(self, prototypes: Float32, owner: NDArray[np.int32], spread: float) -> None:
+        """Set the prototypes from outside, for training on corrections.
+
+        Parameters
+        ----------
+        prototypes : array, shape (k, d)
+            In the coordinates of :meth:`encode`.
+        owner : array of int, shape (k,)
+            The class 0.. of each; a class may have several.
+        spread : float
+            Standard deviation of codes about their prototype, per dimension.
+        """
+        self.prototypes = torch.from_numpy(prototypes).to(self.device)
+        self._owner = torch.from_numpy(owner.astype(np.int64)).to(self.device)
+        self._spread = max(spread, 1e-6)
 
     def _allowed(self, reconstruction: float) -> float:
         """Factor on gamma: as much clustering as the reconstruction bears."""
@@ -234,9 +281,9 @@ class DeepModel:
         axes = axes * axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)).sign()
         self._origin, self._axes = mean, axes.float().to(self.device)
 
-    def stretch(self, metric: Float32) -> None:
+    def stretch(self, metric: Float32 | None) -> None:
         """From now on :meth:`encode` gives codes times this matrix (d, d)."""
-        self._metric = torch.from_numpy(metric).to(self.device)
+        self._metric = None if metric is None else torch.from_numpy(metric).to(self.device)
 
     def encode(self, spectra: Float32, variance: Float32 | None = None) -> tuple[Float32, Float32]:
         """Codes and reconstruction errors of binned spectra.
@@ -276,7 +323,7 @@ class DeepModel:
 
     def settings(self) -> dict[str, Any]:
         """What :meth:`restore` needs beside the arrays."""
-        return {"spec": asdict(self.spec)}
+        return {"spec": asdict(self.spec), "error_unit": self.error_unit}
 
     @classmethod
     def restore(
@@ -292,6 +339,7 @@ class DeepModel:
         model._metric = tensors.pop("coordinates.metric", None)
         model._axes, model._origin = tensors.pop("coordinates.axes", None), tensors.pop("coordinates.origin", None)
         model.network.load_state_dict(tensors)
+        model.error_unit = float(settings.get("error_unit", 1.0))
         return model
 
     def _reconstruction(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["CLUSTERING_LOSSES", "deep_kmeans_loss", "mmd", "prototype_loss", "soft_silhouette_loss"]
+__all__ = ["CLUSTERING_LOSSES", "deep_kmeans_loss", "mmd", "prototype_loss", "soft_silhouette_loss", "taught_loss"]
 
 
 def mmd(codes: Tensor, prior: Tensor) -> Tensor:
@@ -121,6 +121,37 @@ def prototype_loss(codes: Tensor, centroids: Tensor, progress: float = 1.0, shar
         sharper = (2 * logs).exp() / logs.exp().sum(dim=0).clamp_min(1e-6)
         targets = sharper / sharper.sum(dim=1, keepdim=True).clamp_min(1e-12)
     return (torch.xlogy(targets, targets) - targets * logs).sum(dim=1).mean()
+
+
+def taught_loss(codes: Tensor, prototypes: Tensor, owner: Tensor, wanted: Tensor, spread: float) -> Tensor:
+    """Cross-entropy of what the prototypes say about codes whose class is known.
+
+    A softmax of -d^2 / (2 s^2), summed over the prototypes of each class (prototypical networks, Snell et al. 2017,
+    1703.05175, with prototypes that come from all pixels of a class, not only from the taught ones).
+
+    Parameters
+    ----------
+    codes : Tensor, shape (n, d)
+    prototypes : Tensor, shape (k, d)
+        Not moved by this loss.
+    owner : Tensor of int, shape (k,)
+        The class of each prototype, 0...
+    wanted : Tensor of int, shape (n,)
+        The class of each code.
+    spread : float
+        s, per dimension.
+
+    Returns
+    -------
+    Tensor, scalar >= 0
+    """
+    logs = torch.log_softmax(-0.5 * _squared(codes, prototypes) / spread**2, dim=1)
+    mine = owner[None] == wanted[:, None]
+    # a class without a prototype asks for nothing
+    known = mine.any(dim=1)
+    if not bool(known.any()):
+        return codes.sum() * 0.0
+    return -logs[known].masked_fill(~mine[known], -torch.inf).logsumexp(dim=1).mean()
 
 
 CLUSTERING_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {

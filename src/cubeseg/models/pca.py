@@ -28,6 +28,7 @@ class PCAModel:
         self.mean: Float32 = np.zeros(preprocessor.n_inputs, np.float32)
         self.components: Float32 = np.zeros((0, preprocessor.n_inputs), np.float32)
         self.metric: Float32 | None = None
+        self.error_unit = 1.0
 
     def start(self, sample: Sample) -> None:
         """Find the components, from covariances summed in parts so that no copy of the sample is made."""
@@ -45,7 +46,7 @@ class PCAModel:
         signs = np.sign(leading[np.arange(len(leading)), np.abs(leading).argmax(axis=1)])
         self.mean, self.components = mean.astype(np.float32), (leading * signs[:, None]).astype(np.float32)
 
-    def stretch(self, metric: Float32) -> None:
+    def stretch(self, metric: Float32 | None) -> None:
         """From now on :meth:`encode` gives scores times this matrix (d, d)."""
         self.metric = metric
 
@@ -64,8 +65,8 @@ class PCAModel:
         return {"mean": self.mean, "components": self.components} | metric
 
     def settings(self) -> dict[str, Any]:
-        """Nothing beyond the arrays."""
-        return {}
+        """What :meth:`restore` needs beside the arrays."""
+        return {"error_unit": self.error_unit}
 
     @classmethod
     def restore(
@@ -78,4 +79,5 @@ class PCAModel:
         """Rebuild from what was stored."""
         model = cls(preprocessor, config)
         model.mean, model.components, model.metric = arrays["mean"], arrays["components"], arrays.get("metric")
+        model.error_unit = float(settings.get("error_unit", 1.0))
         return model

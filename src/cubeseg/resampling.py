@@ -1,0 +1,163 @@
+"""A cube seen on another spectral axis: nothing is copied, every part is resampled when it is read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubeseg.axis import SpectralAxis
+from cubeseg.conversion import converted
+from cubeseg.cube import Cube, Noise
+from cubeseg.errors import ConfigError, DataError
+
+__all__ = ["resampled"]
+
+Float64 = NDArray[np.float64]
+
+_LEAST = 0.5
+
+
+def resampled(cube: Cube, axis: SpectralAxis, mean: Float64 | None = None) -> tuple[Cube, NDArray[np.bool_]]:
+    """A cube on another axis.
+
+    Counts are shared out among the bands that they overlap, so that none is lost; other values are averaged over each
+    band's width, or interpolated where the own bands are coarser. Variances follow, correlations between bands are
+    left out.
+
+    Parameters
+    ----------
+    cube : Cube
+    axis : SpectralAxis
+        Units and media are converted (:func:`cubeseg.conversion.converted`).
+    mean : array, shape (bands,), optional
+        A mean spectrum on that axis: bands that the cube does not cover get its values, as bright as the pixel is
+        elsewhere. Zero where not given.
+
+    Returns
+    -------
+    cube : Cube
+        The same one where it has that axis already.
+    covered : array of bool, shape (bands,)
+        Which bands of the axis the cube covers.
+
+    Raises
+    ------
+    DataError
+        If the two measure unrelated things, or the cube covers less than half of the axis.
+    """
+    own = _in_unit_of(cube, axis)
+    step = float(np.abs(np.diff(axis.values)).min()) if len(axis) > 1 else 1.0
+    if len(own) == len(axis) and np.allclose(own, axis.values, rtol=0, atol=1e-3 * step):
+        return cube, np.ones(len(axis), bool)
+    if not axis.calibrated:
+        raise DataError(
+            f"{cube.name}: has {cube.n_bands} bands, the model {len(axis)} and no calibration; calibrate both"
+        )
+    weights, covered = _weights(own, axis.values, cube.noise.kind == "poisson")
+    used = float(covered.mean())
+    if used < _LEAST:
+        raise DataError(
+            f"{cube.name}: {_range(own, axis.unit)} covers {100 * used:.0f} % of the model's range, "
+            f"{_range(axis.values, axis.unit)}; at least half of it is needed"
+        )
+    filling = np.zeros(len(axis)) if mean is None else np.where(covered, 0, np.nan_to_num(mean))
+    seen = float(np.nan_to_num(mean)[covered].sum()) if mean is not None else 0.0
+    share = filling / seen if seen > 0 else np.zeros(len(axis))
+    noise = cube.noise
+    if noise.variance is not None:
+        noise = Noise(noise.kind, _Resampled(_Variance(noise, cube.data), weights**2, np.zeros(len(axis))))
+    data = _Resampled(cube.data, weights, share)
+    return replace(cube, data=data, axis=axis, noise=noise), covered
+
+
+class _Variance:
+    """Variances however the file has them, as an array."""
+
+    def __init__(self, noise: Noise, data: Any) -> None:
+        self._noise, self.shape = noise, data.shape
+        self.chunks = getattr(noise.variance, "chunks", None)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._noise.variance_of(key)
+
+
+class _Resampled:
+    """Bands that are weighted sums of others; (bands, y, x).
+
+    Parameters
+    ----------
+    source : array-like, shape (own bands, y, x)
+    weights : array, shape (bands, own bands)
+    share : array, shape (bands,)
+        What a band that is not covered gets of the sum of those that are.
+    """
+
+    dtype = np.dtype(np.float32)
+    ndim = 3
+
+    def __init__(self, source: Any, weights: Float64, share: Float64) -> None:
+        self._source, self._weights = source, weights.astype(np.float32)
+        self._share = share.astype(np.float32)
+        self.shape = (len(weights), *source.shape[1:])
+        chunks = getattr(source, "chunks", None)
+        self.chunks = None if not chunks or not isinstance(chunks[1], int) else (self.shape[0], *chunks[1:])
+
+    def __getitem__(self, key: Any) -> NDArray[np.float32]:
+        bands, *place = key if isinstance(key, tuple) else (key,)
+        part = np.asarray(self._source[(slice(None), *place)], dtype=np.float32)
+        flat = part.reshape(len(part), -1)
+        made = self._weights @ np.nan_to_num(flat, posinf=0.0, neginf=0.0)
+        if self._share.any():
+            made += self._share[:, None] * made.sum(axis=0)
+        # a pixel without any value stays without
+        made[:, ~np.isfinite(flat).any(axis=0)] = np.nan
+        found: NDArray[np.float32] = made.reshape(len(made), *part.shape[1:])[bands]
+        return found
+
+
+def _weights(own: Float64, wanted: Float64, counts: bool) -> tuple[Float64, NDArray[np.bool_]]:
+    """Shares of own bands in the wanted ones, (wanted, own), and which of these are covered."""
+    low, high = _edges(own)
+    to_low, to_high = _edges(wanted)
+    overlap = np.minimum(to_high[:, None], high) - np.maximum(to_low[:, None], low)
+    overlap = np.maximum(overlap, 0)
+    covered = overlap.sum(axis=1) > 0.5 * (to_high - to_low)
+    coarser = np.median(to_high - to_low) >= 0.999 * np.median(high - low)
+    if counts:
+        # what lies in a band that is half covered or less is counted all the same
+        return overlap / (high - low), covered
+    if coarser:
+        weights = overlap / np.maximum(overlap.sum(axis=1, keepdims=True), 1e-300)
+    else:
+        order = np.argsort(own)
+        unit = np.eye(len(own))[order]
+        weights = np.stack([np.interp(wanted, own[order], column) for column in unit.T], axis=1)
+    return np.where(covered[:, None], weights, 0.0), covered
+
+
+def _edges(values: Float64) -> tuple[Float64, Float64]:
+    """Lower and upper edges of bands with these centres, which rise or fall."""
+    if len(values) == 1:
+        return values - 0.5, values + 0.5
+    middle = (values[1:] + values[:-1]) / 2
+    edges = np.concatenate([[2 * values[0] - middle[0]], middle, [2 * values[-1] - middle[-1]]])
+    return np.minimum(edges[1:], edges[:-1]), np.maximum(edges[1:], edges[:-1])
+
+
+def _in_unit_of(cube: Cube, axis: SpectralAxis) -> Float64:
+    own = cube.axis
+    if own.kind == axis.kind and own.unit == axis.unit and own.medium == axis.medium:
+        return own.values
+    try:
+        return converted(own, axis.unit, medium=axis.medium, rest=axis.rest or None).values
+    except ConfigError as error:
+        raise DataError(
+            f"{cube.name}: its axis, {own.label}, does not fit the model's, {axis.label}: {error}"
+        ) from error
+
+
+def _range(values: Float64, unit: str) -> str:
+    return f"{values.min():.5g} to {values.max():.5g} {unit}".strip()
