@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     refine.add_argument("--corrections", metavar="LABELS", help="label image of the painted pixels, 0 = not painted")
     refine.add_argument("--cube", help="the cube that was segmented, where it has been moved")
     refine.add_argument("-o", "--output", required=True, metavar="NEW.h5")
-    refine.add_argument("--epochs", type=int, help="of further training (default: 3)")
+    refine.add_argument("--epochs", type=int, help="of further training of the encoder (default: 0)")
     refine.add_argument("--seed", type=int)
     refine.set_defaults(run=_refine)
 

@@ -24,7 +24,7 @@ from cubeseg.refinement import Attempt, Refiner
 from cubeseg.sampling import Sample
 from cubeseg.steps import passing
 
-__all__ = ["Start", "corrected"]
+__all__ = ["Corrected", "Start", "corrected"]
 
 Float32 = NDArray[np.float32]
 Int32 = NDArray[np.int32]
@@ -73,9 +73,30 @@ class Start:
     gridded: int
 
 
+@dataclass(frozen=True, eq=False)
+class Corrected:
+    """Clusters refined under corrections.
+
+    Attributes
+    ----------
+    clustering : Clustering
+    owner : array of int32, shape (k,)
+        The class of each cluster.
+    metric : array of float32, shape (d, d), or None
+        In which the codes are to be measured.
+    score : float
+        How well neighbours agree and corrections are met; larger is better.
+    """
+
+    clustering: Clustering
+    owner: Int32
+    metric: Float32 | None
+    score: float
+
+
 def corrected(
     start: Start, codes: Float32, sample: Sample, model: Model, config: FitConfig
-) -> Generator[float, None, tuple[Clustering, Int32]]:
+) -> Generator[float, None, Corrected]:
     """Refine clusters under corrections.
 
     Parameters
@@ -85,7 +106,6 @@ def corrected(
         Of the sample's spectra.
     sample : Sample
     model : Model
-        Is told to measure by the metric that was found.
     config : FitConfig
 
     Yields
@@ -95,9 +115,7 @@ def corrected(
 
     Returns
     -------
-    clustering : Clustering
-    owner : array of int32, shape (k,)
-        The class of each cluster.
+    Corrected
     """
     work = _Corrector(start, codes, sample, model, config.seed)
     best = yield from passing(work.first(), _at(0.05))
@@ -109,13 +127,11 @@ def corrected(
         best = yield from passing(extending, _at(0.1 + 0.8 * turn / MOST))
     best = yield from passing(work.settled(best), _at(0.9))
     yield 1.0
-    made = best.attempt.clustering
-    if best.attempt.metric is not None:
-        model.stretch(best.attempt.metric)
-    else:
+    made, metric = best.attempt.clustering, best.attempt.metric
+    if metric is None:
         whole = Prior(np.repeat(codes.mean(axis=0)[None], len(best.owner), axis=0), np.full(len(best.owner), 1e-3))
         made = replace(made, centroids=centres_of(codes, best.attempt.labels, len(best.owner), whole))
-    return made, best.owner
+    return Corrected(made, best.owner, metric, best.score)
 
 
 def _at(done: float) -> Callable[[float], float]:

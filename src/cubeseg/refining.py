@@ -7,9 +7,11 @@ What holds, whatever the spectra say:
 * merged classes stay one, pixels of deleted classes stay without a class, and those that look like them join them;
 * ids, names, colours, notes, the order of the classes and their locks.
 
-A label that the model never had becomes a class of its own. The encoder is trained on for a few epochs with the losses
-of the first training and the cross-entropy of the painted pixels (:func:`cubeseg.models.losses.taught_loss`), then the
-classes are refined with painted pixels held (:mod:`cubeseg.corrections`), and every pixel is labelled again.
+A label that the model never had becomes a class of its own. The classes are refined with painted pixels held
+(:mod:`cubeseg.corrections`) and every pixel is labelled again. If asked for (``epochs``), and where labels come from
+codes, the encoder is trained on with the losses of the first training and the cross-entropy of the painted pixels
+(:func:`cubeseg.models.losses.taught_loss`), the classes are refined once more, and what neighbours agree on better is
+kept. On nine cubes that did as much harm as good, so it is off.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ class RefineConfig:
     Parameters
     ----------
     epochs : int
-        Passes over the training spectra, for methods that are trained; 0 = the encoder stays as it is.
+        Further passes over the training spectra, for methods that are trained and label by codes; 0 = none.
     learning_rate : float
     weight : float
         Of the painted pixels' cross-entropy beside the reconstruction.
@@ -65,7 +67,7 @@ class RefineConfig:
         As for :class:`cubeseg.FitConfig`; those of the first run where not given.
     """
 
-    epochs: int = 3
+    epochs: int = 0
     learning_rate: float = 3e-4
     weight: float = 0.3
     seed: int | None = None
@@ -181,23 +183,38 @@ def _refine(
     locked = tuple(c.id for c in base.classes if c.locked)
     start = _start(base, sample, locked, gridded)
     yield FitEvent("train", on_bar("train", 0.0), "Preparing the model")
-    model = make.restore(base.model.preprocessor, run, base.model.arrays(), base.model.settings())
-    # the metric is found anew, from the codes as they are
-    model.stretch(None)
+
+    def restored() -> Any:
+        model = make.restore(base.model.preprocessor, run, base.model.arrays(), base.model.settings())
+        # the metric is found anew, from the codes as they are
+        model.stretch(None)
+        return model
+
+    model = restored()
+    codes = yield from encode(model, sample, "train", on_bar("train", 0.0))
+    found = yield from reported(corrected(start, codes, sample, model, run), "train", "Learning from the corrections")
     history: list[dict[str, float]] = []
     notes: list[str] = []
-    if config.epochs and model.epochs:
-        model.resume(sample)
+    # counts are labelled by themselves, not by their codes
+    if config.epochs and model.epochs and sample.preprocessor.likelihood != "multinomial":
         lesson = _Lesson(model, sample, start, config.weight, run.seed)
-        lesson.recluster((yield from encode(model, sample, "train", on_bar("train", 0.0))))
+        model.resume(sample)
+        lesson.recluster(codes)
         yield from train(lesson, run, history, notes)
+        codes = yield from encode(model, sample, "cluster", on_bar("cluster", 0.0))
+        steps = corrected(start, codes, sample, model, run)
+        other = yield from reported(steps, "cluster", "Learning from the corrections again")
+        if other.score > found.score:
+            found = other
+        else:
+            model = restored()
+            notes.append("the encoder stayed as it was: neighbours agreed less on the classes after further training")
         del lesson
-    codes = yield from encode(model, sample, "cluster", on_bar("cluster", 0.0))
-    steps = corrected(start, codes, sample, model, run)
-    clustering, owner = yield from reported(steps, "cluster", "Learning from the corrections")
-    del sample, codes
-    rules = _rules(base, usable, locked, owner, config)
-    labelling = labelled(cube, run, usable, model, clustering, block_bytes(run), rules=rules)
+    if found.metric is not None:
+        model.stretch(found.metric)
+    del sample, codes, start
+    rules = _rules(base, usable, locked, found.owner, config)
+    labelling = labelled(cube, run, usable, model, found.clustering, block_bytes(run), rules=rules)
     made = yield from passing(labelling, lambda step: FitEvent("label", on_bar("label", step[0]), step[1]))
     return _finished(made, base, config, run, history, notes)
 
