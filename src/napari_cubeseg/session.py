@@ -265,13 +265,14 @@ class Session:
 
     def stop_work(self) -> None:
         """Stop all work without touching the viewer, which may be closing."""
-        self.cubes.stop()
-        self.maps.stop()
-        self.autosave.stop()
-        self.learning.cancel()
         if self._run is not None:
             self._run.control.cancel()
             self._run = None
+        if self.learning.control is not None:
+            self.learning.control.cancel()
+        self.cubes.stop()
+        self.autosave.stop()
+        self.maps.stop()
 
     # what jobs report
 

@@ -312,7 +312,7 @@ def test_themes_and_logarithm(viewer, docks):
         viewer.theme = theme
         QApplication.processEvents()
     docks[1].options.log.setChecked(True)
-    docks[1].only.setChecked(True)
+    docks[1].options.only.setChecked(True)
     QTest.qWait(100)
     assert len(curves(docks[1])) == 6
 
