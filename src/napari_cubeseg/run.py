@@ -78,6 +78,11 @@ class Run:
         self.control.cancel()
         self._take_back()
 
+    def abandon(self) -> None:
+        """Stop without touching the viewer, whatever still arrives."""
+        self._over = True
+        self.control.cancel()
+
     def _show(self, labels: NDArray[np.int32]) -> Labels:
         if self._preview is not None and self._preview in self._viewer.layers:
             self._preview.data = labels

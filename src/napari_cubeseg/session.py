@@ -266,10 +266,11 @@ class Session:
     def stop_work(self) -> None:
         """Stop all work without touching the viewer, which may be closing."""
         if self._run is not None:
-            self._run.control.cancel()
+            self._run.abandon()
             self._run = None
         if self.learning.control is not None:
             self.learning.control.cancel()
+            self.learning.control = None
         self.cubes.stop()
         self.autosave.stop()
         self.maps.stop()
