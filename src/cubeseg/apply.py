@@ -13,6 +13,7 @@ from cubeseg.cube import Cube
 from cubeseg.errors import DataError
 from cubeseg.events import FitEvent, on_bar
 from cubeseg.labelling import Found, Rules, labelled
+from cubeseg.preprocess import Preprocessor
 from cubeseg.resampling import resampled
 from cubeseg.segmentation import Segmentation
 from cubeseg.statistics import ClassSpectra
@@ -64,8 +65,10 @@ def apply(result: Segmentation, cube: Cube) -> Generator[FitEvent, None, Segment
     """
     if result.model is None or not result.lineage.size:
         raise DataError(f"the segmentation of {result.source.name} holds no model; segment that cube again")
-    total, n = result.spectra.total.sum(axis=0), np.maximum(result.spectra.finite.sum(axis=0), 1)
-    view, covered = resampled(cube, result.axis, total / n)
+    prepare = result.model.preprocessor
+    with_pixels = np.flatnonzero(result.spectra.n[1:] > 0) + 1
+    known_spectra = np.array([result.spectra.mean(int(c)) for c in with_pixels])
+    view, covered = resampled(cube, result.axis, known_spectra, prepare.kind == "counts")
     unit = float(result.model.settings().get("error_unit", 0.0)) or None
     known = [c.id for c in result.classes if (result.lineage == c.id).any()]
     reach = _reach(result)
@@ -81,7 +84,8 @@ def apply(result: Segmentation, cube: Cube) -> Generator[FitEvent, None, Segment
             found, labels=np.where(far, 0, found.labels).astype(np.int32), confidence=sure.astype(np.float32)
         )
 
-    clustering = Clustering(result.centroids, result.spread, {}, result.profiles)
+    profiles = None if result.profiles is None else _seen(result.profiles, prepare, covered)
+    clustering = Clustering(result.centroids, result.spread, {}, profiles)
     rules = Rules(owner=result.lineage, strength=result.coherence, unit=unit, settle=settle)
     size = block_bytes(result.config)
     yield FitEvent("label", 0.0, "Loading the model")
@@ -99,12 +103,26 @@ def apply(result: Segmentation, cube: Cube) -> Generator[FitEvent, None, Segment
         classes=list(result.classes),
         axis=cube.axis,
         spectra=spectra,
+        profiles=result.profiles,
         tree=list(result.tree),
         criteria=result.criteria,
         history=result.history,
         notes=notes,
         log=[{"operation": "apply", "from": result.source.name, "fingerprint": result.fingerprint}],
     )
+
+
+def _seen(profiles: Float32, prepare: Preprocessor, covered: NDArray[np.bool_]) -> Float32:
+    """Class spectra (k, bins + 1) of counts as they are among the covered bands: others say nothing about a pixel."""
+    if covered[prepare.bands].all():
+        return profiles
+    bins = np.bincount(prepare.groups, ~covered[prepare.bands]) == 0
+    made = np.zeros_like(profiles)
+    logs = profiles[:, :-1][:, bins]
+    top = logs.max(axis=1, keepdims=True)
+    made[:, :-1][:, bins] = logs - top - np.log(np.exp(logs - top).sum(axis=1, keepdims=True))
+    made[:, -1] = profiles[:, -1]
+    return made
 
 
 def _summed(cube: Cube, made: Segmentation, size: int) -> Generator[FitEvent, None, ClassSpectra]:
@@ -150,8 +168,11 @@ def _apart(found: Found, result: Segmentation, reach: tuple[float, dict[int, tup
 def _notes(result: Segmentation, covered: NDArray[np.bool_], unlike: int, cube: Cube, known: list[int]) -> list[str]:
     notes = [f"classes of {result.source.name}, found in {cube.source.name} without training"]
     if not covered.all():
+        mean = np.nan_to_num(result.spectra.total.sum(axis=0))
+        part = np.abs(mean[~covered]).sum() / max(np.abs(mean).sum(), 1e-300)
         notes.append(
-            f"the cube lacks {(~covered).sum()} of the model's {len(covered)} bands; the mean spectrum stands in"
+            f"the cube lacks {(~covered).sum()} of the model's {len(covered)} bands, which hold {100 * part:.0f} % of "
+            "the known spectra; labels follow the others"
         )
     if unlike:
         notes.append(f"{unlike} pixels look like nothing that the model knows, and have no class")

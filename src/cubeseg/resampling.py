@@ -12,6 +12,7 @@ from cubeseg.axis import SpectralAxis
 from cubeseg.conversion import converted
 from cubeseg.cube import Cube, Noise
 from cubeseg.errors import ConfigError, DataError
+from cubeseg.io.lazy import Lazy, full_key
 
 __all__ = ["resampled"]
 
@@ -20,7 +21,9 @@ Float64 = NDArray[np.float64]
 _LEAST = 0.5
 
 
-def resampled(cube: Cube, axis: SpectralAxis, mean: Float64 | None = None) -> tuple[Cube, NDArray[np.bool_]]:
+def resampled(
+    cube: Cube, axis: SpectralAxis, known: Float64 | None = None, counts: bool | None = None
+) -> tuple[Cube, NDArray[np.bool_]]:
     """A cube on another axis.
 
     Counts are shared out among the bands that they overlap, so that none is lost; other values are averaged over each
@@ -32,9 +35,11 @@ def resampled(cube: Cube, axis: SpectralAxis, mean: Float64 | None = None) -> tu
     cube : Cube
     axis : SpectralAxis
         Units and media are converted (:func:`cubeseg.conversion.converted`).
-    mean : array, shape (bands,), optional
-        A mean spectrum on that axis: bands that the cube does not cover get its values, as bright as the pixel is
-        elsewhere. Zero where not given.
+    known : array, shape (k, bands), optional
+        Spectra on that axis that a pixel may be a mixture of: bands that the cube does not cover get what the mixture
+        has there that fits the others best (:func:`_completion`). What overlaps them, or zero, where not given.
+    counts : bool, optional
+        Whether the values are counts; as the cube says where not given.
 
     Returns
     -------
@@ -56,21 +61,73 @@ def resampled(cube: Cube, axis: SpectralAxis, mean: Float64 | None = None) -> tu
         raise DataError(
             f"{cube.name}: has {cube.n_bands} bands, the model {len(axis)} and no calibration; calibrate both"
         )
-    weights, covered = _weights(own, axis.values, cube.noise.kind == "poisson")
+    counts = cube.noise.kind == "poisson" if counts is None else counts
+    weights, covered = _weights(own, axis.values, counts)
     used = float(covered.mean())
     if used < _LEAST:
         raise DataError(
             f"{cube.name}: {_range(own, axis.unit)} covers {100 * used:.0f} % of the model's range, "
             f"{_range(axis.values, axis.unit)}; at least half of it is needed"
         )
-    filling = np.zeros(len(axis)) if mean is None else np.where(covered, 0, np.nan_to_num(mean))
-    seen = float(np.nan_to_num(mean)[covered].sum()) if mean is not None else 0.0
-    share = filling / seen if seen > 0 else np.zeros(len(axis))
+    missing = _Missing(covered, None if known is None else _completion(known, covered, counts), counts)
     noise = cube.noise
     if noise.variance is not None:
-        noise = Noise(noise.kind, _Resampled(_Variance(noise, cube.data), weights**2, np.zeros(len(axis))))
-    data = _Resampled(cube.data, weights, share)
-    return replace(cube, data=data, axis=axis, noise=noise), covered
+        variance = _Resampled(_Variance(noise, cube.data), weights**2, _Missing(covered, None, False))
+        noise = Noise(noise.kind, variance)
+    return replace(cube, data=_Resampled(cube.data, weights, missing), axis=axis, noise=noise), covered
+
+
+def _completion(known: Float64, covered: NDArray[np.bool_], counts: bool) -> tuple[Float64, Float64]:
+    """From covered bands to the others, by way of the best mixture of known spectra.
+
+    Least squares, weighted by the inverse of the mean spectrum for counts, with a small ridge because known spectra are
+    alike.
+
+    Parameters
+    ----------
+    known : array, shape (k, bands)
+    covered : array of bool, shape (bands,)
+    counts : bool
+
+    Returns
+    -------
+    fit : array, shape (k, covered bands)
+        Times a spectrum: how much it has of each known one.
+    rest : array, shape (other bands, k)
+        Times that: what it has in the other bands.
+    """
+    known = np.nan_to_num(known)
+    known = known / np.maximum(np.abs(known).sum(axis=1, keepdims=True), 1e-300)
+    near, rest = known[:, covered], known[:, ~covered].T
+    mean = near.mean(axis=0)
+    weight = 1 / np.maximum(mean, 1e-3 * mean.max()) if counts else np.ones(near.shape[1])
+    gram = (near * weight) @ near.T
+    gram += np.eye(len(gram)) * max(float(np.trace(gram)) / len(gram) * 1e-3, 1e-300)
+    return np.asarray(np.linalg.solve(gram, near * weight), np.float64), rest
+
+
+class _Missing:
+    """Fills the bands that are not covered.
+
+    Parameters
+    ----------
+    covered : array of bool, shape (bands,)
+    completion : (array, array) or None
+        As :func:`_completion` gives it; None = they stay as they are.
+    counts : bool
+        Values are not negative.
+    """
+
+    def __init__(self, covered: NDArray[np.bool_], completion: tuple[Float64, Float64] | None, counts: bool) -> None:
+        self._covered, self._completion, self._counts = covered, completion, counts
+
+    def fill(self, values: NDArray[np.float32]) -> None:
+        """In place, for values of shape (bands, n)."""
+        if self._completion is None or self._covered.all():
+            return
+        fit, rest = self._completion
+        made = (rest @ (fit @ values[self._covered])).astype(np.float32)
+        values[~self._covered] = np.maximum(made, 0) if self._counts else made
 
 
 class _Variance:
@@ -84,36 +141,42 @@ class _Variance:
         return self._noise.variance_of(key)
 
 
-class _Resampled:
+class _Resampled(Lazy):
     """Bands that are weighted sums of others; (bands, y, x).
 
     Parameters
     ----------
     source : array-like, shape (own bands, y, x)
     weights : array, shape (bands, own bands)
-    share : array, shape (bands,)
-        What a band that is not covered gets of the sum of those that are.
+    missing : _Missing
     """
 
     dtype = np.dtype(np.float32)
     ndim = 3
 
-    def __init__(self, source: Any, weights: Float64, share: Float64) -> None:
-        self._source, self._weights = source, weights.astype(np.float32)
-        self._share = share.astype(np.float32)
+    def __init__(self, source: Any, weights: Float64, missing: _Missing) -> None:
+        from scipy.sparse import csr_array
+
+        self._source, self._missing = source, missing
+        self._weights = csr_array(weights.astype(np.float32))
         self.shape = (len(weights), *source.shape[1:])
         chunks = getattr(source, "chunks", None)
         self.chunks = None if not chunks or not isinstance(chunks[1], int) else (self.shape[0], *chunks[1:])
 
     def __getitem__(self, key: Any) -> NDArray[np.float32]:
-        bands, *place = key if isinstance(key, tuple) else (key,)
+        bands, *place = full_key(key)
         part = np.asarray(self._source[(slice(None), *place)], dtype=np.float32)
         flat = part.reshape(len(part), -1)
-        made = self._weights @ np.nan_to_num(flat, posinf=0.0, neginf=0.0)
-        if self._share.any():
-            made += self._share[:, None] * made.sum(axis=0)
-        # a pixel without any value stays without
-        made[:, ~np.isfinite(flat).any(axis=0)] = np.nan
+        finite = np.isfinite(flat)
+        whole = bool(finite.all())
+        made: NDArray[np.float32] = self._weights @ (flat if whole else np.where(finite, flat, 0))
+        if not whole:
+            # a band is made of the values that are there, and is none where most of them are not
+            there = self._weights @ finite.astype(np.float32)
+            full = np.maximum(self._weights.sum(axis=1)[:, None], np.float32(1e-12))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                made = np.where(there > 0.5 * full, made * full / there, np.nan).astype(np.float32)
+        self._missing.fill(made)
         found: NDArray[np.float32] = made.reshape(len(made), *part.shape[1:])[bands]
         return found
 
