@@ -17,9 +17,11 @@ _WHERE = {
     "FitConfig": "cubeseg.config",
     "Segmentation": "cubeseg.segmentation",
     "SpectralAxis": "cubeseg.axis",
+    "apply": "cubeseg.applying",
     "fit": "cubeseg.training",
     "load": "cubeseg.bundle",
     "open_cube": "cubeseg.io",
+    "refine": "cubeseg.refining",
     "segment": "cubeseg.training",
 }
 
@@ -29,19 +31,23 @@ __all__ = [
     "FitConfig",
     "Segmentation",
     "SpectralAxis",
+    "apply",
     "fit",
     "load",
     "open_cube",
+    "refine",
     "segment",
 ]
 
 if TYPE_CHECKING:
+    from cubeseg.applying import apply
     from cubeseg.axis import SpectralAxis
     from cubeseg.bundle import load
     from cubeseg.config import FitConfig
     from cubeseg.cube import Cube
     from cubeseg.errors import CubeSegError
     from cubeseg.io import open_cube
+    from cubeseg.refining import refine
     from cubeseg.segmentation import Segmentation
     from cubeseg.training import fit, segment
 

@@ -278,7 +278,7 @@ def _refine(options: argparse.Namespace) -> None:
 
 
 def _apply(options: argparse.Namespace) -> None:
-    from cubeseg.apply import apply
+    from cubeseg.applying import apply
     from cubeseg.bundle import load
 
     output = _new_file(options.output, options.result, options.cube)

@@ -223,7 +223,10 @@ def _same_bands(cube: Cube, sample: Sample, known: Any) -> Any:
     """The preprocessor of the model, if it suits the sample."""
     drawn = sample.preprocessor
     if not (np.array_equal(drawn.bands, known.bands) and np.array_equal(drawn.groups, known.groups)):
-        raise DataError(f"{cube.name}: holds data in other bands than the cube that was segmented")
+        raise DataError(
+            f"{cube.name}: holds data in other bands than the cube that the model was trained on; a result that was "
+            "applied to another axis is not refined itself: refine the first one, and apply that"
+        )
     return known
 
 

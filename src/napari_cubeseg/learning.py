@@ -80,7 +80,7 @@ class Learning:
 
     def apply_to(self, layer: Image) -> None:
         """Label another open cube with the model of the active segmentation."""
-        from cubeseg.apply import apply
+        from cubeseg.applying import apply
 
         session, result, cube = self._session, self._session.result, our.cube_of(layer)
         if session.running or result is None or cube is None:

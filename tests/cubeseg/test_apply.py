@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from cubeseg import FitConfig, editing, load, segment
-from cubeseg.apply import apply
+from cubeseg.applying import apply
 from cubeseg.axis import SpectralAxis
 from cubeseg.cli import main
 from cubeseg.cube import Cube, Noise
@@ -127,6 +127,45 @@ def test_rebinning_loses_no_count_and_passes_variances_on():
     variance = view.noise.variance_of((slice(None), slice(0, 4), slice(0, 5)))
     assert (variance[3:-3] < 0.2).all()
     assert (variance[3:-3] > 0.05).all()
+
+
+def test_missing_bands_get_the_mixture_of_known_spectra():
+    rng = np.random.default_rng(0)
+    known = rng.random((3, 40))
+    known /= known.sum(axis=1, keepdims=True)
+    whole = np.tensordot(known, rng.random((3, 4, 5)), axes=(0, 0)).astype(np.float32)
+    axis = SpectralAxis.from_values(np.arange(40.0), "nm")
+    part = Cube(whole[:28], SpectralAxis.from_values(axis.values[:28], "nm"))
+    view, covered = resampled(part, axis, known)
+    assert covered.tolist() == [True] * 28 + [False] * 12
+    np.testing.assert_allclose(view.data[:, :, :], whole, rtol=0.05)
+
+
+def test_values_that_are_none_spoil_no_band_beside_them():
+    data = np.ones((40, 3, 3), np.float32)
+    data[10, 1, 1] = np.nan
+    data[20:24, 2, 2] = np.nan
+    cube = Cube(data, SpectralAxis.from_values(np.arange(40.0), "nm"), Noise("gaussian"))
+    view, _ = resampled(cube, SpectralAxis.from_values(np.arange(0.5, 39, 4), "nm"))
+    seen = np.asarray(view.data[:, :, :])
+    assert np.isnan(seen).sum() == 1
+    np.testing.assert_allclose(seen[np.isfinite(seen)], 1, rtol=1e-5)
+
+
+def test_bands_that_are_missing_say_nothing_about_counts(cube):
+    result = segment(cube, FitConfig(method="pca", clusters=(6, 6)))
+    clear = slice(100, 1024)
+    shorter = Cube(
+        np.asarray(cube.data)[clear], SpectralAxis.from_values(cube.axis.values[clear], "keV"), Noise("poisson")
+    )
+    made = finish(apply(result, shorter))
+    logs = result.profiles[:, :-1][:, clear]
+    logs = logs - np.log(np.exp(logs).sum(axis=1, keepdims=True))
+    alone = np.tensordot(logs, np.asarray(shorter.data, np.float32), axes=(1, 0)) + result.profiles[:, -1, None, None]
+    found = made.evidence.astype(np.float32)
+    assert (found.argmax(axis=0) == alone.argmax(axis=0)).mean() > 0.99
+    assert any("hold" in note and "of the known spectra" in note for note in made.notes)
+    np.testing.assert_array_equal(made.profiles, result.profiles)
 
 
 def test_an_axis_that_falls():

@@ -19,7 +19,7 @@ from cubeseg.errors import ConfigError, DataError
 from cubeseg.explain import explain, prepare
 from cubeseg.lines import xray_lines
 from cubeseg.samples import galaxy, painting
-from cubeseg.samples.painting import PIGMENTS
+from cubeseg.samples.portrait import PIGMENTS
 from cubeseg.segmentation import ClassInfo, Segmentation
 from cubeseg.statistics import ClassSpectra
 from cubeseg.wording import place, times

@@ -25,7 +25,7 @@ def painting(size: int = 96, counts: float | None = None, seed: int = 0, n_bands
         Channels between 0.5 and 38.5 keV.
     tier : {1, 2, 3}
         From five distinct areas at 5000 counts to twins, thickness gradients and 100 counts;
-        see :mod:`cubeseg.samples.painting`.
+        see :mod:`cubeseg.samples.portrait`.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def galaxy(size: int = 64, counts: float | None = None, seed: int = 0, n_bands: 
     n_bands : int
         Channels between 4750 and 9350 Å.
     tier : {1, 2, 3}
-        Signal-to-noise ratios of 30, 10 and 3 per channel; see :mod:`cubeseg.samples.galaxy`.
+        Signal-to-noise ratios of 30, 10 and 3 per channel; see :mod:`cubeseg.samples.spiral`.
 
     Returns
     -------
@@ -121,11 +121,11 @@ def _scene(name: str, size: int, counts: float | None, seed: int, n_bands: int, 
     if tier not in (1, 2, 3):
         raise ConfigError(f"tier: there are 1, 2 and 3, not {tier}")
     if name == "painting":
-        from cubeseg.samples.painting import TIER_COUNTS as PHOTONS
-        from cubeseg.samples.painting import painting_scene
+        from cubeseg.samples.portrait import TIER_COUNTS as PHOTONS
+        from cubeseg.samples.portrait import painting_scene
 
         return painting_scene(size, PHOTONS[tier] if counts is None else counts, seed, n_bands, tier)
-    from cubeseg.samples.galaxy import TIER_COUNTS as ELECTRONS
-    from cubeseg.samples.galaxy import galaxy_scene
+    from cubeseg.samples.spiral import TIER_COUNTS as ELECTRONS
+    from cubeseg.samples.spiral import galaxy_scene
 
     return galaxy_scene(size, ELECTRONS[tier] if counts is None else counts, seed, n_bands, tier)
