@@ -13,7 +13,7 @@ from cubeseg.models.losses import CLUSTERING_LOSSES, mmd, soft_silhouette_loss
 from cubeseg.sampling import draw_sample
 from cubeseg.scaling import scaled
 from cubeseg.steps import finish
-from tests.cubeseg.cubes import counts_cube
+from tests.cubeseg.cubes import counts_cube, reflectance_cube
 
 
 def sample_of(cube):
@@ -156,3 +156,51 @@ def test_an_absent_device_is_named():
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="cuda"):
             pick_device("cuda")
+
+
+def reflectances():
+    return sample_of(reflectance_cube()[0])
+
+
+def published(prepared):
+    config = FitConfig(scaling="log-max", bounded=True, coordinates="latent", network="ae")
+    return finish(scaled(finish(draw_sample(prepared, bins=1024, limit=5000, seed=0)), config))[0], config
+
+
+@pytest.mark.parametrize("kind", ["counts", "latent", "reflectance", "published"])
+def test_encoding_gives_what_the_network_as_trained_gives(kind):
+    sample, config = sample_of(counts_cube()[0]), FitConfig()
+    if kind == "reflectance":
+        sample = reflectances()
+    elif kind == "latent":
+        config = FitConfig(coordinates="latent")
+    elif kind == "published":
+        sample, config = published(counts_cube()[0])
+    model = DeepModel(sample.preprocessor, config)
+    model.start(sample)
+    model.survey(sample)
+    features = sample.preprocessor.features(*sample.part(slice(None)))
+    targets = torch.from_numpy(features.targets)
+    with torch.no_grad():
+        wanted, _, output = model.network(torch.from_numpy(features.inputs))
+        place = model._coordinates(wanted.mean, output)
+        if model.spec.likelihood == "multinomial":
+            total = targets.sum(dim=1, keepdim=True)
+            error = ((targets - total * output.exp()).square() / total).sum(dim=1)
+        else:
+            error = 2 * reconstruction_loss("gaussian", output, targets) / model.spec.outputs
+    codes, errors = model.encode(*sample.part(slice(None)))
+    np.testing.assert_allclose(codes, place.numpy(), atol=2e-5)
+    np.testing.assert_allclose(errors, error.numpy(), rtol=2e-5)
+    model.loss(*sample.part(slice(0, 50)), 0.5)["total"].backward()
+
+
+def test_quick_activations_are_the_exact_ones_but_for_rounding():
+    layer = next(
+        layer for layer in Autoencoder(NetworkSpec(8, 8, "gaussian")).encoder if isinstance(layer, torch.nn.SELU)
+    )
+    values = torch.cat([torch.linspace(-200, 200, 4001), torch.tensor([-1e-6, 0.0, 1e-6])])
+    exact = layer(values)
+    with torch.inference_mode():
+        quick = layer(values.clone())
+    torch.testing.assert_close(quick, exact, rtol=1e-6, atol=1e-6)
