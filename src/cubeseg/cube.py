@@ -160,11 +160,15 @@ class Block:
     variance: Float32 | None
     mask: NDArray[np.bool_]
 
-    def spectra(self, rows: slice, columns: slice, wanted: NDArray[np.bool_]) -> tuple[Float32, Float32 | None]:
-        """Spectra (n, bands) of the pixels of a rectangle of the block that are `wanted`, and their variance."""
+    def part(self, rows: slice, columns: slice) -> Block:
+        """A rectangle within; no values are copied."""
         key = (slice(None), rows, columns)
-        variance = None if self.variance is None else _turned(self.variance[key], wanted)
-        return _turned(self.data[key], wanted), variance
+        variance = None if self.variance is None else self.variance[key]
+        return Block(rows, columns, self.data[key], variance, self.mask[rows, columns])
+
+    def spectra(self, wanted: NDArray[np.bool_]) -> tuple[Float32, Float32 | None]:
+        """Spectra (n, bands) of the pixels that are `wanted` (height, width), and their variance."""
+        return _turned(self.data, wanted), None if self.variance is None else _turned(self.variance, wanted)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,16 +1,23 @@
-"""Where the parts of a cube are worked on: here, one after the other, or elsewhere (:mod:`cubeseg.distributed`)."""
+"""Where the parts of a cube are worked on: here, or elsewhere (:mod:`cubeseg.distributed`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
-from typing import Protocol, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, Protocol, TypeVar
 
-from cubeseg.cube import Cube
+from cubeseg.cube import Block, Cube
+from cubeseg.threads import allowed, limited
 
-__all__ = ["HERE", "Executor", "Here"]
+__all__ = ["HERE", "Crew", "Executor", "Here", "Piecewise"]
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+Piece = TypeVar("Piece")
+Out = TypeVar("Out", covariant=True)
+# rows and columns within a block
+Place = tuple[slice, slice]
 
 
 class Executor(Protocol):
@@ -59,3 +66,77 @@ class Here:
 
 
 HERE = Here()
+
+
+class Piecewise(ABC, Generic[Item, Piece, Out]):
+    """Work on a block of a cube that falls into pieces, which may be worked on at the same time."""
+
+    @abstractmethod
+    def read(self, cube: Cube, item: Item) -> Block:
+        """The block."""
+
+    @abstractmethod
+    def pieces(self, item: Item) -> Sequence[Place]:
+        """The pieces of the block."""
+
+    @abstractmethod
+    def piece(self, block: Block, item: Item, at: Place) -> Piece:
+        """Work on one of them."""
+
+    @abstractmethod
+    def joined(self, item: Item, pieces: Sequence[Piece]) -> Out:
+        """What was made of all of them, in their order."""
+
+    def __call__(self, cube: Cube, item: Item) -> Out:
+        """One piece after the other."""
+        block = self.read(cube, item)
+        return self.joined(item, [self.piece(block, item, at) for at in self.pieces(item)])
+
+
+class Crew:
+    """On all cores: one thread reads ahead, the others work on pieces of what has been read.
+
+    Each core works on pieces of its own: libraries that share out every single step over the cores wait more than they
+    work. Two blocks are in memory at a time, however many cores there are.
+
+    Parameters
+    ----------
+    threads : int, optional
+        As many as numerical libraries take where not given.
+    """
+
+    def __init__(self, threads: int = 0) -> None:
+        self._threads = threads or allowed()
+
+    def map(
+        self, work: Piecewise[Item, Piece, Made], cube: Cube, items: Iterable[Item]
+    ) -> Generator[Made | None, None, None]:
+        """See :class:`Executor`."""
+        rest = iter(items)
+
+        def read() -> tuple[Item, Block] | None:
+            for item in rest:
+                return item, work.read(cube, item)
+            return None
+
+        reader, crew = ThreadPoolExecutor(1, "cubeseg-reader"), ThreadPoolExecutor(self._threads, "cubeseg-crew")
+        under_way: tuple[Item, list[Future[Piece]]] | None = None
+        try:
+            with limited(1):
+                reading = reader.submit(read)
+                while True:
+                    found = reading.result()
+                    before, under_way = under_way, None
+                    if found is not None:
+                        item, block = found
+                        under_way = item, [crew.submit(work.piece, block, item, at) for at in work.pieces(item)]
+                    if before is not None:
+                        yield work.joined(before[0], [piece.result() for piece in before[1]])
+                    if found is None:
+                        return
+                    # the next block is read only when the one before is out of memory
+                    del before, found, block
+                    reading = reader.submit(read)
+        finally:
+            for pool in (crew, reader):
+                pool.shutdown(cancel_futures=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,10 +14,11 @@ from cubeseg.bundle import StoredModel
 from cubeseg.clustering import Clustering
 from cubeseg.config import FitConfig
 from cubeseg.constraints import FREE, Constraints, pooled
-from cubeseg.cube import Cube
-from cubeseg.executor import HERE, Executor
+from cubeseg.cube import Block, Cube
+from cubeseg.executor import HERE, Crew, Executor, Piecewise
 from cubeseg.hierarchy import merge_tree
 from cubeseg.models import Model
+from cubeseg.pages import swept
 from cubeseg.preprocess import usable_pixels
 from cubeseg.relabel import accumulate, moved
 from cubeseg.segmentation import Merge, Segmentation, classes_from
@@ -33,6 +34,8 @@ Bool = NDArray[np.bool_]
 
 # what a class may at most be less likely than the best one, in nats; fits half precision, and nothing overturns it
 _FAINTEST = -1000.0
+# pixels that are labelled together: what they need stays in the processor's cache
+_FEW = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +116,8 @@ def labelled(
     -------
     Segmentation
     """
+    # what training and clustering needed makes room for the maps
+    swept()
     rules = rules or Rules()
     shape, k = cube.image_shape, len(clustering.centroids)
     owner = np.arange(1, k + 1, dtype=np.int32) if rules.owner is None else rules.owner
@@ -128,7 +133,10 @@ def labelled(
     off = config.coherence == 0 if rules.strength is None else rules.strength == 0
     share, done = 1.0 if off else 0.6, 0.0
     work = _Labeller(model, clustering, config, owner, rules.closed)
-    with closing(executor.map(work, cube, _asked(cube, usable, rules.fixed, block_bytes))) as parts:
+    # the graphics processor of an Apple takes commands from one thread only
+    threads = 1 if getattr(getattr(model, "device", None), "type", "") == "mps" else 0
+    crew: Crew | Executor = Crew(threads) if executor is HERE else executor
+    with closing(crew.map(work, cube, _asked(cube, usable, rules.fixed, block_bytes))) as parts:
         for part in parts:
             if part is not None:
                 at = (part.y, part.x)
@@ -137,6 +145,7 @@ def labelled(
                 accumulate(spectra, part.spectra)
                 done = min(done + part.size / cube.n_pixels, 1.0)
             yield share * done, f"Labelling all pixels: {done:.0%}"
+    swept()
     spectra.grow(int(alone.max()) + 1)
     spectra.n[:] = np.bincount(alone.ravel(), minlength=len(spectra.n))
     held: Any = _Held(evidence, owner, rules)
@@ -147,7 +156,7 @@ def labelled(
     labels, confidence = yield from passing(steps, lambda part: (share, f"Making the labels coherent: {part:.0%}"))
     # every pixel for itself: what was found before halves were rounded stays
     free = alive if rules.fixed is None else alive & (rules.fixed == FREE)
-    labels = alone if strength == 0 else np.where(free, held.classes[labels], alone).astype(np.int32)
+    labels = alone if strength == 0 else np.where(free, held.classes[labels], alone).astype(np.int32, copy=False)
     unit = max(float(np.nanmedian(error)), 1e-12) if rules.unit is None and alive.any() else rules.unit or 1.0
     found = Found(labels, np.where(alive, confidence, np.float32(np.nan)), error / np.float32(unit), latent)
     if rules.settle is not None:
@@ -240,7 +249,7 @@ def _asked(cube: Cube, usable: Bool | None, fixed: Int32 | None, block_bytes: in
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """The usable pixels (y, x) of a block of so many pixels, with their labels, and the sums of their classes."""
+    """The usable pixels (y, x) of a rectangle of so many pixels, with their labels, and the sums of their classes."""
 
     size: int
     y: NDArray[np.intp]
@@ -253,7 +262,7 @@ class _Part:
 
 
 @dataclass(frozen=True, eq=False)
-class _Labeller:
+class _Labeller(Piecewise["_Asked", _Part, _Part]):
     """Reads a block and labels it."""
 
     model: Model | StoredModel
@@ -270,22 +279,46 @@ class _Labeller:
             model = StoredModel(model.method, model.preprocessor, config, model.arrays(), model.settings())
         return {**self.__dict__, "model": model, "config": config}
 
-    def __call__(self, cube: Cube, asked: _Asked) -> _Part:
-        rows, columns, usable, fixed = asked
-        block = cube.block(rows, columns)
-        if usable is None:
-            usable = usable_pixels(block, self.model.preprocessor.bands)
-        y, x = np.nonzero(usable)
-        raw = np.ascontiguousarray(block.data[:, y, x].T)
-        variance = None if block.variance is None else block.variance[:, y, x].T
-        reduced, variance = self.model.preprocessor.reduce(raw, variance)
+    def read(self, cube: Cube, item: _Asked) -> Block:
+        """All bands."""
+        return cube.block(*item[:2])
+
+    def pieces(self, item: _Asked) -> list[tuple[slice, slice]]:
+        """Rectangles of few pixels."""
+        height, width = (span.stop - span.start for span in item[:2])
+        wide, tall = min(width, _FEW), max(1, _FEW // width)
+        return [
+            (slice(top, min(top + tall, height)), slice(left, min(left + wide, width)))
+            for top in range(0, height, tall)
+            for left in range(0, width, wide)
+        ]
+
+    def piece(self, block: Block, item: _Asked, at: tuple[slice, slice]) -> _Part:
+        """Label the usable pixels of a piece."""
+        rows, columns, usable, fixed = item
+        prepare = self.model.preprocessor
+        alive = usable_pixels(block.part(*at), prepare.bands) if usable is None else usable[at]
+        raw, variance = block.part(*at).spectra(alive)
+        reduced, variance = prepare.reduce(raw, variance)
         latent, error = self.model.encode(reduced, variance)
         found = self.clustering.evidence(latent, reduced)
-        evidence = np.maximum(found - found.max(axis=1, keepdims=True), _FAINTEST).T.astype(np.float16)
-        labels = self._labels(found, None if fixed is None else fixed[y, x])
-        spectra = ClassSpectra(cube.n_bands, int(self.owner.max(initial=0)) + 1)
+        labels = self._labels(found, None if fixed is None else fixed[at][alive])
+        spectra = ClassSpectra(raw.shape[1], int(self.owner.max(initial=0)) + 1)
         spectra.add(raw, labels)
-        return _Part(usable.size, y + rows.start, x + columns.start, latent, error, labels, evidence, spectra)
+        evidence = np.maximum(found - found.max(axis=1, keepdims=True), _FAINTEST).T.astype(np.float16)
+        y, x = np.nonzero(alive)
+        y, x = y + (rows.start + at[0].start), x + (columns.start + at[1].start)
+        return _Part(alive.size, y, x, latent, error, labels, evidence, spectra)
+
+    def joined(self, item: _Asked, pieces: Sequence[_Part]) -> _Part:
+        """The labels of the block."""
+        spectra = pieces[0].spectra
+        for piece in pieces[1:]:
+            accumulate(spectra, piece.spectra)
+        names = ("y", "x", "latent", "error", "labels")
+        y, x, latent, error, labels = (np.concatenate([getattr(piece, name) for piece in pieces]) for name in names)
+        evidence = np.concatenate([piece.evidence for piece in pieces], axis=1)
+        return _Part(sum(piece.size for piece in pieces), y, x, latent, error, labels, evidence, spectra)
 
     def _labels(self, found: Float32, fixed: Int32 | None) -> Int32:
         """Labels (n,) from log-likelihoods of the clusters (n, k), every pixel for itself."""

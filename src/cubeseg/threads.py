@@ -6,9 +6,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
-__all__ = ["limited"]
+__all__ = ["allowed", "limited"]
+
+
+def allowed() -> int:
+    """How many threads numerical libraries take now: one for every core, or what they were told."""
+    return max((int(library["num_threads"]) for library in threadpool_info()), default=1)
 
 
 @contextmanager
