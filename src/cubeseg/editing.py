@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cubeseg.clustering import assign, kmeans
-from cubeseg.cube import Cube
+from cubeseg.edits import Book, Edit, Pixels
 from cubeseg.errors import ConfigError, DataError
-from cubeseg.relabel import gained
 from cubeseg.segmentation import ClassInfo, Merge, Segmentation, class_colour
 from cubeseg.statistics import ClassSpectra
 
 __all__ = [
-    "Edit",
-    "Pixels",
     "annotate",
-    "counted",
     "delete",
     "lock",
     "merge",
@@ -34,180 +30,6 @@ __all__ = [
 
 Int32 = NDArray[np.int32]
 _FAINTEST = -1000.0
-
-
-@dataclass(frozen=True, eq=False)
-class _Book:
-    """All that an edit changes beside pixels. Arrays are never changed in place, so they can be shared."""
-
-    classes: tuple[ClassInfo, ...]
-    tree: tuple[Merge, ...]
-    lineage: Int32
-    centroids: NDArray[np.float32]
-    profiles: NDArray[np.float32] | None
-    evidence: NDArray[np.float16]
-
-    @classmethod
-    def of(cls, result: Segmentation) -> _Book:
-        return cls(
-            tuple(result.classes),
-            tuple(result.tree),
-            result.lineage,
-            result.centroids,
-            result.profiles,
-            result.evidence,
-        )
-
-    def restore(self, result: Segmentation) -> None:
-        result.classes, result.tree, result.lineage = list(self.classes), list(self.tree), self.lineage
-        result.centroids, result.profiles, result.evidence = self.centroids, self.profiles, self.evidence
-
-
-@dataclass(eq=False)
-class Pixels:
-    """Pixels that change their label, and what that does to the sums of the classes.
-
-    Attributes
-    ----------
-    where : array of int, shape (n,)
-        Index in the flattened image.
-    old, new : arrays of int32, shape (n,)
-    sums : ClassSpectra or None
-        What the class spectra gain (negative where they lose); None until the pixels have been read.
-    """
-
-    where: NDArray[np.intp]
-    old: Int32
-    new: Int32
-    sums: ClassSpectra | None = None
-    confidence: NDArray[np.float32] | None = None
-    painted: NDArray[np.bool_] | None = None
-    wanted: bool = False
-    counted: bool = False
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that the way back takes."""
-        parts = (self.where, self.old, self.new, self.confidence, self.painted)
-        return sum(p.nbytes for p in parts if p is not None)
-
-
-class Edit:
-    """One operation by hand on a segmentation; :meth:`do` and :meth:`undo` go forth and back.
-
-    The sums of painted pixels come later, through :meth:`count`: sums of several edits can be added in any order.
-
-    Parameters
-    ----------
-    result : Segmentation
-    title : str
-        What was done, for people.
-    operation : dict
-        The same for the record.
-    after : _Book
-        Classes and clusters as they are to be.
-    pixels : list of Pixels
-    """
-
-    def __init__(
-        self,
-        result: Segmentation,
-        title: str,
-        operation: dict[str, Any],
-        after: _Book,
-        pixels: Sequence[Pixels] = (),
-        counted: Callable[[Edit], None] | None = None,
-    ) -> None:
-        self.result, self.title, self.operation = result, title, operation
-        self.pixels = list(pixels)
-        self._before, self._after = _Book.of(result), after
-        self._counted = counted
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that the way back takes."""
-        own = sum(p.nbytes for p in self.pixels)
-        return own + (self._before.evidence.nbytes if self._before.evidence is not self._after.evidence else 0)
-
-    @property
-    def changes(self) -> bool:
-        """Whether any pixel has another label after all parts than before them."""
-        where = np.concatenate([p.where for p in self.pixels])
-        old, new = (np.concatenate([getattr(p, side) for p in self.pixels]) for side in ("old", "new"))
-        first = np.unique(where, return_index=True)[1]
-        last = len(where) - 1 - np.unique(where[::-1], return_index=True)[1]
-        return bool((old[first] != new[last]).any())
-
-    def do(self) -> Segmentation:
-        """Change the segmentation; returns it."""
-        self._after.restore(self.result)
-        for part in self.pixels:
-            self._relabel(part)
-        self.result.log.append(self.operation)
-        return self.result
-
-    def undo(self) -> Segmentation:
-        """Change it back; returns it."""
-        result = self.result
-        for part in reversed(self.pixels):
-            part.wanted = False
-            result.labels.reshape(-1)[part.where] = part.old
-            if part.confidence is not None and part.painted is not None and result.painted is not None:
-                result.confidence.reshape(-1)[part.where], result.painted.reshape(-1)[part.where] = (
-                    part.confidence,
-                    part.painted,
-                )
-            _count(result.spectra, part.new, part.old)
-            _settle(result.spectra, part)
-        self._before.restore(result)
-        result.log[:] = [entry for entry in result.log if entry is not self.operation]
-        return result
-
-    def extend(self, further: Edit) -> None:
-        """Take a later edit, done already, into this one: the next part of the same stroke."""
-        self.pixels += further.pixels
-        self._after = further._after
-        self.result.log[:] = [entry for entry in self.result.log if entry is not further.operation]
-        self.operation["pixels"] += further.operation["pixels"]
-        self.operation["labels"] = sorted({*self.operation["labels"], *further.operation["labels"]})
-
-    def count(self, part: Pixels, sums: ClassSpectra) -> None:
-        """Tell what the spectra gain by one part of the pixels."""
-        part.sums = sums
-        _settle(self.result.spectra, part)
-        if self._counted is not None and all(p.sums is not None for p in self.pixels):
-            self._counted(self)
-
-    def _relabel(self, part: Pixels) -> None:
-        result = self.result
-        part.wanted = True
-        if part.confidence is not None:
-            if result.painted is None:
-                result.painted = np.zeros(result.labels.shape, bool)
-            result.painted.reshape(-1)[part.where], result.confidence.reshape(-1)[part.where] = True, 1.0
-        result.labels.reshape(-1)[part.where] = part.new
-        _count(result.spectra, part.old, part.new)
-        _settle(result.spectra, part)
-
-
-def counted(part: Pixels, cube: Cube, width: int) -> Generator[float, None, ClassSpectra]:
-    """Read what the class spectra gain by one part of an edit, for :meth:`Edit.count`.
-
-    Parameters
-    ----------
-    part : Pixels
-    cube : Cube
-        That was segmented.
-    width : int
-        Columns of the image.
-
-    Yields
-    ------
-    float
-        Part of the work that is done.
-    """
-    rows, columns = np.divmod(part.where, width)
-    return (yield from gained(cube, (rows, columns), part.old, part.new))
 
 
 def paint(result: Segmentation, where: NDArray[np.intp], labels: NDArray[Any]) -> Edit:
@@ -240,7 +62,7 @@ def paint(result: Segmentation, where: NDArray[np.intp], labels: NDArray[Any]) -
         painted=painted,
     )
     operation = {"operation": "paint", "pixels": len(new), "labels": np.unique(new).tolist()}
-    after = replace(_Book.of(result), classes=(*result.classes, *started))
+    after = replace(Book.of(result), classes=(*result.classes, *started))
     return Edit(result, "Paint", operation, after, [part])
 
 
@@ -264,7 +86,7 @@ def merge(result: Segmentation, class_ids: Sequence[int], settled: bool = True) 
     if not gone:
         raise ConfigError("choose two classes or more to merge")
     _unlocked(result, [kept, *gone])
-    book = _Book.of(result)
+    book = Book.of(result)
     after = replace(
         book,
         classes=tuple(c for c in result.classes if c.id not in gone),
@@ -288,7 +110,7 @@ def delete(result: Segmentation, class_ids: Sequence[int], settled: bool = True)
         raise ConfigError("choose a class to delete")
     _unlocked(result, gone)
     after = replace(
-        _Book.of(result),
+        Book.of(result),
         classes=tuple(c for c in result.classes if c.id not in gone),
         lineage=np.where(np.isin(result.lineage, gone), 0, result.lineage).astype(np.int32),
     )
@@ -338,7 +160,7 @@ def split(result: Segmentation, class_id: int, n: int = 2, seed: int = 0) -> Edi
     made = [_new_class(int(i), f"{name} {number}") for number, i in enumerate(ids[1:], 2)]
     spread = float(np.sqrt(((codes - centres[parts]) ** 2).mean()))
     clusters = np.flatnonzero(result.lineage == class_id)
-    book = _Book.of(result)
+    book = Book.of(result)
     after = replace(
         book,
         classes=(*result.classes[: at + 1], *made, *result.classes[at + 1 :]),
@@ -391,7 +213,7 @@ def show(result: Segmentation, class_ids: Sequence[int]) -> Edit:
         result.info(class_id)
     classes = tuple(replace(c, visible=c.id in class_ids) for c in result.classes)
     operation = {"operation": "show", "classes": list(class_ids)}
-    return Edit(result, "Show or hide classes", operation, replace(_Book.of(result), classes=classes))
+    return Edit(result, "Show or hide classes", operation, replace(Book.of(result), classes=classes))
 
 
 def annotate(result: Segmentation, class_id: int, note: str) -> Edit:
@@ -411,7 +233,7 @@ def reorder(result: Segmentation, class_ids: Sequence[int]) -> Edit:
     first = [result.info(i) for i in dict.fromkeys(class_ids)]
     classes = (*first, *(c for c in result.classes if c not in first))
     operation = {"operation": "reorder", "classes": [c.id for c in classes]}
-    return Edit(result, "Reorder classes", operation, replace(_Book.of(result), classes=classes))
+    return Edit(result, "Reorder classes", operation, replace(Book.of(result), classes=classes))
 
 
 def _new_class(class_id: int, name: str = "") -> ClassInfo:
@@ -423,7 +245,7 @@ def _changed(
 ) -> Edit:
     names = ", ".join(result.info(i).name for i in class_ids)
     classes = tuple(replace(c, **changes) if c.id in class_ids else c for c in result.classes)
-    return Edit(result, f"{verb} {names}", operation, replace(_Book.of(result), classes=classes))
+    return Edit(result, f"{verb} {names}", operation, replace(Book.of(result), classes=classes))
 
 
 def _unlocked(result: Segmentation, class_ids: Sequence[int]) -> None:
@@ -453,25 +275,6 @@ def members(labels: Int32, class_ids: Sequence[int]) -> NDArray[np.bool_]:
     table = np.zeros(int(max(labels.max(initial=0), *class_ids, 0)) + 1, bool)
     table[list(class_ids)] = True
     return table[labels]
-
-
-def _count(spectra: ClassSpectra, old: Int32, new: Int32) -> None:
-    """The numbers of pixels follow at once."""
-    size = int(max(old.max(initial=0), new.max(initial=0))) + 1
-    spectra.grow(size)
-    spectra.n[:size] += np.bincount(new, minlength=size)
-    spectra.n[:size] -= np.bincount(old, minlength=size)
-
-
-def _settle(spectra: ClassSpectra, part: Pixels) -> None:
-    """Let the sums hold a part's change exactly when it is wanted."""
-    if part.sums is None or part.wanted == part.counted:
-        return
-    spectra.grow(len(part.sums.n))
-    here, sign = slice(len(part.sums.n)), 1 if part.wanted else -1
-    for name in ("total", "squares", "finite"):
-        getattr(spectra, name)[here] += sign * getattr(part.sums, name)
-    part.counted = part.wanted
 
 
 def _with_parts(
@@ -513,7 +316,7 @@ def _parted(
     return made
 
 
-def _profiles(result: Segmentation, book: _Book, ids: Int32) -> NDArray[np.float32]:
+def _profiles(result: Segmentation, book: Book, ids: Int32) -> NDArray[np.float32]:
     """Profiles of a counts cube with those of some classes taken from their own spectra."""
     assert book.profiles is not None
     made = book.profiles.copy()

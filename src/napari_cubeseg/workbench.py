@@ -13,9 +13,9 @@ from napari.utils.notifications import show_error, show_info
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from cubeseg import editing
+from cubeseg import editing, edits
 from cubeseg.cube import Cube
-from cubeseg.editing import Edit, Pixels
+from cubeseg.edits import Edit, Pixels
 from cubeseg.errors import CubeSegError
 from cubeseg.history import History, Replacement
 from cubeseg.segmentation import Segmentation
@@ -359,4 +359,4 @@ class Workbench:
             self._reading = False
 
         same = replace(part)
-        self._runner()(lambda: editing.counted(same, cube, width), self._control, ignore, counted, failed, stopped)
+        self._runner()(lambda: edits.counted(same, cube, width), self._control, ignore, counted, failed, stopped)

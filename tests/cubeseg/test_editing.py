@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cubeseg import FitConfig, editing, load, segment
+from cubeseg import FitConfig, editing, edits, load, segment
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.hierarchy import coarser
 from cubeseg.history import History, Replacement
@@ -65,7 +65,7 @@ def done(edit, cube):
     edit.do()
     for part in edit.pixels:
         if part.sums is None:
-            edit.count(part, finish(editing.counted(part, cube, edit.result.labels.shape[1])))
+            edit.count(part, finish(edits.counted(part, cube, edit.result.labels.shape[1])))
     return edit
 
 
@@ -144,7 +144,7 @@ def test_merging_before_the_strokes_are_counted(result, cube):
     stroke = editing.paint(result, at(result, [0, 1], [0, 1]), np.array([4, 4]))
     stroke.do()
     done(editing.merge(result, [1, 4], settled=False), cube)
-    stroke.count(stroke.pixels[0], finish(editing.counted(stroke.pixels[0], cube, result.labels.shape[1])))
+    stroke.count(stroke.pixels[0], finish(edits.counted(stroke.pixels[0], cube, result.labels.shape[1])))
     check_spectra(result, cube)
 
 
@@ -152,7 +152,7 @@ def test_an_edit_undone_before_it_was_counted(result, cube):
     edit = editing.paint(result, at(result, [0, 1], [0, 1]), np.array([4, 4]))
     edit.do()
     edit.undo()
-    edit.count(edit.pixels[0], finish(editing.counted(edit.pixels[0], cube, result.labels.shape[1])))
+    edit.count(edit.pixels[0], finish(edits.counted(edit.pixels[0], cube, result.labels.shape[1])))
     check_spectra(result, cube)
     edit.do()
     check_spectra(result, cube)
