@@ -134,7 +134,7 @@ def labelled(
     share, done = 1.0 if off else 0.6, 0.0
     work = _Labeller(model, clustering, config, owner, rules.closed)
     # the graphics processor of an Apple takes commands from one thread only
-    threads = 1 if getattr(getattr(model, "device", None), "type", "") == "mps" else 0
+    threads = 1 if getattr(getattr(model, "device", None), "type", "") == "mps" else config.threads
     crew: Crew | Executor = Crew(threads) if executor is HERE else executor
     with closing(crew.map(work, cube, _asked(cube, usable, rules.fixed, block_bytes))) as parts:
         for part in parts:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cubeseg.preprocess import Preprocessor
 from cubeseg.sampling import Sample
 
-__all__ = ["METHODS", "Model", "model_class"]
+__all__ = ["METHODS", "Model", "model_class", "preload"]
 
 Float32 = NDArray[np.float32]
 
@@ -53,3 +53,11 @@ def model_class(method: str) -> Any:
     """The class of a method; its module, and with it torch, is imported only now."""
     module, name = METHODS[method].split(":")
     return getattr(import_module(module), name)
+
+
+def preload() -> None:
+    """Load what training needs, torch and its optimisers, which takes seconds the first time."""
+    import torch
+
+    # much of torch is loaded only when an optimiser is first made
+    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])

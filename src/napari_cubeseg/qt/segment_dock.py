@@ -7,6 +7,7 @@ from typing import Any
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication, QFrame, QLabel, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
+from napari_cubeseg import warming
 from napari_cubeseg.qt.bottom_dock import dock_of
 from napari_cubeseg.qt.classes_panel import ClassesPanel
 from napari_cubeseg.qt.cube_panel import CubePanel
@@ -51,6 +52,9 @@ class SegmentDock(QScrollArea):
         self.setWidget(inside)
         self.setMinimumWidth(inside.minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width())
         self._placed = False
+        # not before the cube is seen, whose opening it would hold up
+        session.cubes.overview_changed.connect(warming.begin)
+        self.destroyed.connect(warming.stop)
         # a cancelled generator lets go of the cube within a step, so closing the window ends the run too
         self.destroyed.connect(session.stop_work)
         # and what is not written yet is, while everything is still there
