@@ -19,6 +19,7 @@ __all__ = [
     "annotate",
     "delete",
     "lock",
+    "members",
     "merge",
     "paint",
     "recolour",

@@ -28,6 +28,7 @@ __all__ = [
     "made_from",
     "map_layers",
     "marked_layer",
+    "outline_layer",
     "result_of",
     "role",
     "segmentation_layer",
@@ -38,7 +39,9 @@ __all__ = [
 ]
 
 KEY = "cubeseg"
-Role = Literal["cube", "sum", "labels", "preview", "truth", "corrections", "map", "marked", "confidence", "error"]
+Role = Literal[
+    "cube", "sum", "labels", "preview", "truth", "corrections", "map", "marked", "outline", "confidence", "error"
+]
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 
@@ -166,6 +169,13 @@ def marked_layer(pixels: Any, spatial: Spatial) -> LayerTuple:
     made, keywords, kind = segmentation_layer(pixels, spatial, "marked", kind="marked")
     colours = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: "#ffffff"})
     return made, keywords | {"colormap": colours, "opacity": 0.85}, kind
+
+
+def outline_layer(pixels: Any, spatial: Spatial) -> LayerTuple:
+    """Layer data tuple of the edges of pixels (y, x)."""
+    made, keywords, kind = segmentation_layer(pixels, spatial, "chosen classes", kind="outline")
+    colours = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: "#ffffff"})
+    return made, keywords | {"colormap": colours, "opacity": 1.0}, kind
 
 
 def truth_layer(labels: Any, spatial: Spatial, names: tuple[str, ...]) -> LayerTuple:

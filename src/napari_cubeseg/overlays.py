@@ -1,14 +1,15 @@
-"""Layers that are laid over the labels for a while: what was painted by hand, and pixels marked in another view."""
+"""Layers laid over the labels for a while: what was painted by hand, marked pixels, the chosen classes' outline."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Layer
+from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 from psygnal import Signal
 
+from cubeseg.editing import members
 from napari_cubeseg import layers as our
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Overlays:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.marked: NDArray[np.bool_] | None = None
+        self._outlined = False
+        session.selection_changed.connect(self._outline)
         session.result_changed.connect(self._other_result)
         session.classes_changed.connect(self._follow)
 
@@ -40,13 +43,13 @@ class Overlays:
         if not on or labels is None or result is None:
             self._remove("corrections")
             return
-        data, keywords, kind = our.corrections_layer(result, f"{labels.name} corrections")
-        there = self._there("corrections")
-        if there is not None and there.data.shape == data.shape:
-            there.data, there.colormap = data, keywords["colormap"]
-        else:
-            self._remove("corrections")
-            self._add((data, keywords, kind))
+        layer = our.corrections_layer(result, f"{labels.name} corrections")
+        self._put(layer).colormap = layer[1]["colormap"]
+
+    def show_outline(self, on: bool) -> None:
+        """Draw the edges of the chosen classes over the image from now on, or not any more."""
+        self._outlined = on
+        self._outline()
 
     def mark(self, pixels: NDArray[np.bool_] | None) -> None:
         """Mark pixels (y, x), for instance those inside a lasso in the latent view; None to forget them."""
@@ -56,12 +59,7 @@ class Overlays:
             self._remove("marked")
         else:
             self.marked = pixels
-            there = self._there("marked")
-            if there is not None and there.data.shape == pixels.shape:
-                there.data = pixels.astype(np.int32)
-            else:
-                self._remove("marked")
-                self._add(our.marked_layer(pixels, result.spatial))
+            self._put(our.marked_layer(pixels, result.spatial))
         self.marked_changed.emit()
 
     def assign_marked(self, class_id: int | None) -> None:
@@ -77,6 +75,16 @@ class Overlays:
     def _follow(self) -> None:
         if self._there("corrections") is not None:
             self.show_corrections(True)
+        self._outline()
+
+    def _outline(self) -> None:
+        result, chosen = self._session.result, self._session.selected
+        if not self._outlined or result is None or not chosen:
+            self._remove("outline")
+            return
+        made = self._put(our.outline_layer(members(result.labels, chosen), result.spatial))
+        # thin lines are lost where the pixels of the cube are smaller than those of the screen
+        made.contour = max(1, round(max(result.labels.shape) / 400))
 
     def _other_result(self) -> None:
         if self.marked is not None:
@@ -91,8 +99,17 @@ class Overlays:
         if layer is not None:
             self._session.viewer.layers.remove(layer)
 
-    def _add(self, layer: our.LayerTuple) -> None:
+    def _put(self, layer: our.LayerTuple) -> Labels:
+        """Add a layer, or give the one of its role that is there other pixels."""
+        there = self._there(layer[1]["metadata"][our.KEY]["role"])
+        if isinstance(there, Labels) and there.data.shape == layer[0].shape:
+            there.data = layer[0]
+            return there
+        if there is not None:
+            self._session.viewer.layers.remove(there)
         active = self._session.viewer.layers.selection.active
-        self._session.add(layer)
+        made = self._session.add(layer)
         # who paints goes on painting
         self._session.viewer.layers.selection.active = active
+        assert isinstance(made, Labels)
+        return made

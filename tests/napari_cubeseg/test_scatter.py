@@ -86,3 +86,26 @@ def test_marks_go_with_their_segmentation(done):
     done.overlays.mark(np.ones(done.result.labels.shape, bool))
     done.viewer.layers.remove(done.labels_layer)
     assert done.overlays.marked is None
+
+
+def test_chosen_classes_are_outlined(done):
+    def outlines():
+        return [layer for layer in done.viewer.layers if our.role(layer) == "outline"]
+
+    done.select([1])
+    assert not outlines()
+    done.overlays.show_outline(True)
+    (outline,) = outlines()
+    assert outline.contour >= 1
+    assert done.viewer.layers.selection.active is done.labels_layer
+    np.testing.assert_array_equal(outline.data > 0, done.result.labels == 1)
+    done.select([1, 2])
+    np.testing.assert_array_equal(outline.data > 0, np.isin(done.result.labels, (1, 2)))
+    done.workbench.merge([2, 3])
+    done.select([2])
+    np.testing.assert_array_equal(outline.data > 0, done.result.labels == 2)
+    done.select([])
+    assert not outlines()
+    done.select([2])
+    done.overlays.show_outline(False)
+    assert not outlines()
