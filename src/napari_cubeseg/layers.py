@@ -28,7 +28,6 @@ __all__ = [
     "made_from",
     "map_layers",
     "marked_layer",
-    "outline_layer",
     "result_of",
     "role",
     "segmentation_layer",
@@ -36,11 +35,12 @@ __all__ = [
     "show_classes",
     "sum_layer",
     "truth_layer",
+    "veil_layer",
 ]
 
 KEY = "cubeseg"
 Role = Literal[
-    "cube", "sum", "labels", "preview", "truth", "corrections", "map", "marked", "outline", "confidence", "error"
+    "cube", "sum", "labels", "preview", "truth", "corrections", "map", "marked", "veil", "confidence", "error"
 ]
 
 LayerTuple = tuple[Any, dict[str, Any], str]
@@ -171,11 +171,11 @@ def marked_layer(pixels: Any, spatial: Spatial) -> LayerTuple:
     return made, keywords | {"colormap": colours, "opacity": 0.85}, kind
 
 
-def outline_layer(pixels: Any, spatial: Spatial) -> LayerTuple:
-    """Layer data tuple of the edges of pixels (y, x)."""
-    made, keywords, kind = segmentation_layer(pixels, spatial, "chosen classes", kind="outline")
-    colours = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: "#ffffff"})
-    return made, keywords | {"colormap": colours, "opacity": 1.0}, kind
+def veil_layer(pixels: Any, spatial: Spatial) -> LayerTuple:
+    """Layer data tuple that darkens pixels (y, x)."""
+    made, keywords, kind = segmentation_layer(pixels, spatial, "not chosen", kind="veil")
+    colours = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: "#000000"})
+    return made, keywords | {"colormap": colours, "opacity": 0.65}, kind
 
 
 def truth_layer(labels: Any, spatial: Spatial, names: tuple[str, ...]) -> LayerTuple:

@@ -1,4 +1,4 @@
-"""Layers laid over the labels for a while: what was painted by hand, marked pixels, the chosen classes' outline."""
+"""Layers laid over the labels for a while: what was painted by hand, marked pixels, a veil on what is not chosen."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Overlays:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.marked: NDArray[np.bool_] | None = None
-        self._outlined = False
-        session.selection_changed.connect(self._outline)
+        self._fading = False
+        session.selection_changed.connect(self._fade)
         session.result_changed.connect(self._other_result)
         session.classes_changed.connect(self._follow)
 
@@ -46,10 +46,10 @@ class Overlays:
         layer = our.corrections_layer(result, f"{labels.name} corrections")
         self._put(layer).colormap = layer[1]["colormap"]
 
-    def show_outline(self, on: bool) -> None:
-        """Draw the edges of the chosen classes over the image from now on, or not any more."""
-        self._outlined = on
-        self._outline()
+    def fade_others(self, on: bool) -> None:
+        """Darken the classes that are not chosen from now on, or not any more."""
+        self._fading = on
+        self._fade()
 
     def mark(self, pixels: NDArray[np.bool_] | None) -> None:
         """Mark pixels (y, x), for instance those inside a lasso in the latent view; None to forget them."""
@@ -75,16 +75,14 @@ class Overlays:
     def _follow(self) -> None:
         if self._there("corrections") is not None:
             self.show_corrections(True)
-        self._outline()
+        self._fade()
 
-    def _outline(self) -> None:
+    def _fade(self) -> None:
         result, chosen = self._session.result, self._session.selected
-        if not self._outlined or result is None or not chosen:
-            self._remove("outline")
-            return
-        made = self._put(our.outline_layer(members(result.labels, chosen), result.spatial))
-        # thin lines are lost where the pixels of the cube are smaller than those of the screen
-        made.contour = max(1, round(max(result.labels.shape) / 400))
+        if self._fading and result is not None and chosen:
+            self._put(our.veil_layer(~members(result.labels, chosen), result.spatial))
+        else:
+            self._remove("veil")
 
     def _other_result(self) -> None:
         if self.marked is not None:

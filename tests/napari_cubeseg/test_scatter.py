@@ -88,24 +88,23 @@ def test_marks_go_with_their_segmentation(done):
     assert done.overlays.marked is None
 
 
-def test_chosen_classes_are_outlined(done):
-    def outlines():
-        return [layer for layer in done.viewer.layers if our.role(layer) == "outline"]
+def test_classes_that_are_not_chosen_are_darkened(done):
+    def veils():
+        return [layer for layer in done.viewer.layers if our.role(layer) == "veil"]
 
     done.select([1])
-    assert not outlines()
-    done.overlays.show_outline(True)
-    (outline,) = outlines()
-    assert outline.contour >= 1
+    assert not veils()
+    done.overlays.fade_others(True)
+    (veil,) = veils()
     assert done.viewer.layers.selection.active is done.labels_layer
-    np.testing.assert_array_equal(outline.data > 0, done.result.labels == 1)
+    np.testing.assert_array_equal(veil.data == 0, done.result.labels == 1)
     done.select([1, 2])
-    np.testing.assert_array_equal(outline.data > 0, np.isin(done.result.labels, (1, 2)))
+    np.testing.assert_array_equal(veil.data == 0, np.isin(done.result.labels, (1, 2)))
     done.workbench.merge([2, 3])
     done.select([2])
-    np.testing.assert_array_equal(outline.data > 0, done.result.labels == 2)
+    np.testing.assert_array_equal(veil.data == 0, done.result.labels == 2)
     done.select([])
-    assert not outlines()
+    assert not veils()
     done.select([2])
-    done.overlays.show_outline(False)
-    assert not outlines()
+    done.overlays.fade_others(False)
+    assert not veils()

@@ -31,10 +31,10 @@ class ClassesPanel(QWidget):
         self.corrections.setObjectName("cubeseg.classes.corrections")
         self.corrections.setToolTip("A layer with the corrections alone: they hold, and Refine learns from them")
         self.corrections.toggled.connect(session.overlays.show_corrections)
-        self.outline = QCheckBox("Outline the chosen classes in the image", self)
-        self.outline.setObjectName("cubeseg.classes.outline")
-        self.outline.setToolTip("Draw the edges of the chosen classes over the image")
-        self.outline.toggled.connect(session.overlays.show_outline)
+        self.fade = QCheckBox("Darken the classes that are not chosen", self)
+        self.fade.setObjectName("cubeseg.classes.fade")
+        self.fade.setToolTip("Show in the image where the chosen classes are")
+        self.fade.toggled.connect(session.overlays.fade_others)
         self.refine = QPushButton("Refine", self)
         self.refine.setObjectName("cubeseg.refine")
         self.refine.setToolTip(
@@ -60,7 +60,7 @@ class ClassesPanel(QWidget):
         for widget in (self._hint, self.table, self.actions_row, self.sliders):
             layout.addWidget(widget)
         layout.addLayout(row)
-        layout.addWidget(self.outline)
+        layout.addWidget(self.fade)
         layout.addWidget(self.corrections)
         layout.addWidget(self.back)
         self.table.colour_asked.connect(self._choose_colour)
@@ -74,7 +74,7 @@ class ClassesPanel(QWidget):
     def _refresh(self) -> None:
         self.table.refresh()
         result = self._session.result
-        for widget in (self.table, self.actions_row, self.outline):
+        for widget in (self.table, self.actions_row, self.fade):
             widget.setVisible(result is not None)
         painted = result is not None and result.painted is not None and bool(result.painted.any())
         self.corrections.setVisible(painted)
