@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -11,9 +12,13 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from napari_cubeseg.session import Session
 
-__all__ = ["Curve", "Look", "curves"]
+__all__ = ["Curve", "Look", "curves", "readable_unit"]
 
 Values = NDArray[np.float64]
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+# cm**-2, cm^2, cm-2, but not 1e-17
+_POWER = re.compile(r"(?:\*\*|\^)\(?[+]?(-?\d+)\)?|(?<=[A-Za-z])(?<!\d[eE])(-\d+)\b")
 
 
 @dataclass(frozen=True)
@@ -154,3 +159,9 @@ def smoothed(values: Values, width: int) -> Values:
     weight = np.convolve(finite.astype(float), kernel, "same")
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(finite, total / weight, np.nan)
+
+
+def readable_unit(unit: str) -> str:
+    """A unit as people write it: ``"10⁻²⁰ Å⁻¹ cm⁻² erg s⁻¹"`` for ``"10**-20 Angstrom-1 cm-2 erg s-1"``."""
+    raised = _POWER.sub(lambda found: (found[1] or found[2]).translate(_RAISED), unit)
+    return re.sub("[Aa]ngstrom", "Å", raised)

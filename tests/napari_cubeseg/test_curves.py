@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_cubeseg.curves import Look, curves, smoothed
+from napari_cubeseg.curves import Look, curves, readable_unit, smoothed
 from tests.napari_cubeseg.helpers import paint
 
 
@@ -159,3 +159,17 @@ def test_masked_pixels_are_not_in_regions(done):
     done.viewer.add_shapes([np.array([[4, 4], [4, 11], [15, 11], [15, 4]]) * 500.0], shape_type="rectangle")
     done.named.keep_shapes()
     assert done.named.kept[0].pixels == 6 * 8
+
+
+@pytest.mark.parametrize(
+    ("unit", "seen"),
+    [
+        ("10**-20 Angstrom-1 cm-2 erg s-1", "10⁻²⁰ Å⁻¹ cm⁻² erg s⁻¹"),
+        ("10**(-20)*erg/s/cm**2/Angstrom", "10⁻²⁰*erg/s/cm²/Å"),
+        ("1e-17 erg/s/cm^2", "1e-17 erg/s/cm²"),
+        ("Jy/beam", "Jy/beam"),
+        ("", ""),
+    ],
+)
+def test_units_as_people_write_them(unit, seen):
+    assert readable_unit(unit) == seen

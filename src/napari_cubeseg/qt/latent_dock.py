@@ -189,8 +189,6 @@ class LatentDock(BottomDock):
                 self._offer_directions()
                 with QSignalBlocker(self.density):
                     self.density.setChecked(len(made.pixels) > _MANY)
-            self.plot.setLabel("bottom", self.across.currentText())
-            self.plot.setLabel("left", self.up.currentText())
             left, right, bottom, top = made.bounds
             self.box.setRange(xRange=(left, right), yRange=(bottom, top), padding=0)
             self.box.clear_lasso()

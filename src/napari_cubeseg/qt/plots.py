@@ -70,7 +70,8 @@ class ThemedPlot(pg.PlotWidget):  # type: ignore[misc]
         """Take over the colours of a napari theme."""
         self.colours = plot_colours(theme)
         self.setBackground(self.colours.background)
-        self.plotItem.getAxis("bottom").setHeight(42)
+        bottom = self.plotItem.getAxis("bottom")
+        bottom.setHeight(42 if bottom.labelText else 24)
         for name in ("left", "bottom"):
             axis = self.plotItem.getAxis(name)
             axis.setPen(self.colours.grid)

@@ -22,7 +22,7 @@ import pyqtgraph as pg  # isort: skip
 from napari.utils.notifications import show_error
 
 from cubeseg.errors import CubeSegError
-from napari_cubeseg.curves import curves
+from napari_cubeseg.curves import curves, readable_unit
 from napari_cubeseg.qt.bottom_dock import BottomDock
 from napari_cubeseg.qt.display_options import DisplayOptions
 from napari_cubeseg.qt.jobs import run_in_thread
@@ -149,7 +149,7 @@ class SpectraDock(BottomDock):
             self.readout.setText("Open a cube to see spectra")
             return
         look = self.options.look
-        unit = result.unit if result is not None else cube.unit if cube is not None else ""
+        unit = readable_unit(result.unit if result is not None else cube.unit if cube is not None else "")
         heights = {"none": f"{look.statistic.capitalize()} ({unit})" if unit else f"{look.statistic.capitalize()}"}
         self.plot.setLabel("left", heights.get(look.normalise, "Relative to its " + look.normalise))
         found = [*curves(self._session, look), *self.tools.references()]
