@@ -50,6 +50,8 @@ class Adjustments:
         self._pending: Callable[[], None] | None = None
         # what coarse results were merged from, as long as nothing else was done to them
         self._origin: weakref.WeakKeyDictionary[Segmentation, tuple[Segmentation, Any]] = weakref.WeakKeyDictionary()
+        # who goes back does not want what a slider is still working on; it would be one step more, out of turn
+        workbench.stepping.connect(self.stop)
 
     @property
     def result(self) -> Segmentation:

@@ -224,14 +224,14 @@ class Session:
             self.run_changed.emit()
 
     def select(self, class_ids: Sequence[int]) -> None:
-        """Select classes everywhere; the brush takes the first of them."""
-        chosen = tuple(dict.fromkeys(class_ids))
-        if chosen == self.selected:
-            return
-        self.selected = chosen
-        if chosen and self.labels_layer is not None and self.labels_layer.selected_label != chosen[0]:
-            self.labels_layer.selected_label = chosen[0]
-        self.selection_changed.emit()
+        """Select classes everywhere; the brush takes the first of them, which may be new."""
+        there = set() if self.result is None else {c.id for c in self.result.classes}
+        chosen = tuple(i for i in dict.fromkeys(class_ids) if i in there)
+        if class_ids and self.labels_layer is not None and self.labels_layer.selected_label != class_ids[0]:
+            self.labels_layer.selected_label = class_ids[0]
+        if chosen != self.selected:
+            self.selected = chosen
+            self.selection_changed.emit()
 
     def inspect(self, row: int, column: int) -> None:
         """Read a pixel's spectrum and select its class."""

@@ -47,6 +47,8 @@ class Workbench:
 
     changed = Signal()
     """Labels, classes or their spectra are others now."""
+    stepping = Signal()
+    """Undo or redo begins."""
     replaced = Signal()
     """Another segmentation has taken the place of the one before."""
 
@@ -196,6 +198,7 @@ class Workbench:
 
     def undo(self) -> None:
         """Undo the last step."""
+        self.stepping.emit()
         self._close_stroke()
         step = self.history.last
         made = self.history.undo()
@@ -206,6 +209,7 @@ class Workbench:
 
     def redo(self) -> None:
         """Do again what was undone last."""
+        self.stepping.emit()
         self._close_stroke()
         step = self.history.next
         made = self.history.redo()

@@ -201,6 +201,89 @@ def test_painting_during_training_holds(viewer, docks, bench):  # noqa: F811
     assert (bench.result.labels == painted).all()
 
 
+def test_deleting_layers_in_use_loses_nothing(viewer, docks, bench):  # noqa: F811
+    session = session_of(viewer)
+    stroke(viewer, 3, [(4, 4), (8, 8)])
+    painted = bench.result.labels.copy()
+    # the labels, with the key that napari has for it
+    viewer.layers.selection = {bench.layer}
+    viewer.layers.remove_selected()
+    QApplication.processEvents()
+    assert session.result is None
+    assert button(docks[0], "cubeseg.train.run").isEnabled()
+    back = button(docks[0], "cubeseg.classes.back")
+    assert back.isVisible()
+    back.click()
+    assert (session.result.labels == painted).all()
+    assert (session.labels_layer.data == painted).all()
+    # the cube, while a run reads it
+    button(docks[0], "cubeseg.train.run").click()
+    assert session.running
+    mine = session.labels_layer
+    viewer.layers.remove(session.cube_layer)
+    wait(lambda: not session.running, 60)
+    assert mine in viewer.layers
+    assert (mine.data == painted).all()
+    stroke(viewer, 2, [(20, 20), (24, 24)])
+    assert (session.result.labels == session.labels_layer.data).all()
+
+
+def test_labels_of_another_shape_beside_ours(viewer, docks, bench):  # noqa: F811
+    other = viewer.add_labels(np.ones((7, 9), np.int32), name="from elsewhere")
+    viewer.layers.selection.active = other
+    other.mode, other.brush_size = "paint", 3
+    mouse(viewer, [on_canvas(viewer, other, 3, 3), on_canvas(viewer, other, 4, 4)])
+    viewer.layers.selection.active = bench.layer
+    stroke(viewer, 3, [(4, 4), (8, 8)])
+    assert (bench.result.labels == bench.layer.data).all()
+    before = bench.result.labels.copy()
+    bench.layer.data = np.ones((7, 9), np.int32)
+    QApplication.processEvents()
+    assert (bench.result.labels == before).all()
+    assert (session_of(viewer).labels_layer.data == before).all()
+
+
+def test_two_runs_at_once_are_one(viewer, docks, bench):  # noqa: F811
+    session = session_of(viewer)
+    labels = [layer for layer in viewer.layers if layer.name.endswith("classes")]
+    start = button(docks[0], "cubeseg.train.run")
+    start.click()
+    assert not start.isEnabled()
+    start.click()
+    session.start(session.result.config)
+    session.learning.refine()
+    wait(lambda: not session.running, 120)
+    assert start.isEnabled()
+    assert len([layer for layer in viewer.layers if layer.name.split(" [")[0].endswith("classes")]) == len(labels) + 1
+
+
+def test_everything_can_be_undone(viewer, docks, bench):  # noqa: F811
+    first = bench.result.labels.copy()
+    names = [c.name for c in bench.result.classes]
+    stroke(viewer, 3, [(4, 4), (8, 8)])
+    bench.rename(2, "azurite")
+    bench.split(1, 3)
+    bench.merge([4, 5])
+    session_of(viewer).adjustments.begin()
+    session_of(viewer).adjustments.recluster(4)
+    session_of(viewer).adjustments.release()
+    wait(lambda: bench.history.last.title == "4 classes", 20)
+    bench.delete([bench.result.classes[0].id])
+    stroke(viewer, 9, [(12, 4), (16, 8)])
+    button(docks[0], "cubeseg.refine").click()
+    wait(lambda: not session_of(viewer).running, 120)
+    last = bench.result.labels.copy()
+    while bench.history.last is not None:
+        press(viewer, "Z", "Control")
+    assert (bench.result.labels == first).all()
+    assert (bench.layer.data == first).all()
+    assert [c.name for c in bench.result.classes] == names
+    while bench.history.next is not None:
+        press(viewer, "Z", "Control", "Shift")
+    assert (bench.result.labels == last).all()
+    assert (bench.layer.data == last).all()
+
+
 def test_refine_from_the_panel(viewer, docks, bench):  # noqa: F811
     refine = button(docks[0], "cubeseg.refine")
     assert not refine.isEnabled()
