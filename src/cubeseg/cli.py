@@ -100,7 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="write a result in other formats")
     export.add_argument("result")
     export.add_argument("-o", "--output", required=True, metavar="DIR")
-    export.add_argument("--format", default="tiff,png,csv,hdf5", help="comma-separated: tiff, png, fits, csv, hdf5")
+    export.add_argument("--format", default="tiff,png,csv,hdf5", metavar="A,B,...", help=_formats())
+    export.add_argument("--cube", metavar="CUBE", help="the cube that was segmented: for percentiles and the overlay")
+    export.add_argument("--force", action="store_true", help="replace files that are there already")
     export.set_defaults(run=_export)
 
     refine = commands.add_parser("refine", help="learn from painted pixels")
@@ -319,12 +321,22 @@ def _score(options: argparse.Namespace) -> None:
             print(f"{name:10} {value:.4f}" if isinstance(value, float) else f"{name:10} {value}")
 
 
+def _formats() -> str:
+    return (
+        "comma-separated: tiff, png, envi (label images); figure, figure-svg, figure-pdf, overlay (pictures); fits; "
+        "geojson, svg, ds9 (outlines); csv, ecsv, classes (tables); hdf5 (everything), nexus, zarr; default %(default)s"
+    )
+
+
 def _export(options: argparse.Namespace) -> None:
     from cubeseg.bundle import load
-    from cubeseg.export import export
+    from cubeseg.exporting import export
+    from cubeseg.io import open_cube
 
     formats = [f.strip().lower() for f in options.format.split(",") if f.strip()]
-    for path in export(load(options.result), options.output, formats):
+    result = load(options.result)
+    cube = None if options.cube is None else open_cube(options.cube)
+    for path in export(result, options.output, formats, cube=cube, force=options.force):
         print(path)
 
 

@@ -10,6 +10,7 @@ from napari.utils.notifications import show_error, show_info
 from psygnal import Signal
 
 from cubeseg.errors import CubeSegError
+from napari_cubeseg import layers as our
 from napari_cubeseg.jobs import Control, ignore, one
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Exports:
 
     def write(self, folder: str | Path, formats: Sequence[str]) -> None:
         """Write the active segmentation in the given formats."""
-        from cubeseg.export import export
+        from cubeseg.exporting import export
 
         result = self._session.result
         if result is None:
@@ -45,7 +46,7 @@ class Exports:
         def written(paths: list[Path]) -> None:
             if "hdf5" in formats and len(result.log) == len(snapshot.log):
                 self._session.autosave.exported(layer)
-            show_info(f"{len(paths)} files written to {Path(folder)}")
+            show_info(f"{len(paths)} {'file' if len(paths) == 1 else 'files'} written to {Path(folder)}")
             self.written.emit(paths)
 
         def failed(error: CubeSegError) -> None:
@@ -53,6 +54,12 @@ class Exports:
             self.written.emit([])
 
         snapshot, layer = result.copy(), self._session.labels_layer
+        cube = our.cube_behind(result, self._session.viewer)
         self._session.runner(
-            lambda: one(lambda: export(snapshot, folder, formats)), Control(), ignore, written, failed, ignore
+            lambda: one(lambda: export(snapshot, folder, formats, cube=cube)),
+            Control(),
+            ignore,
+            written,
+            failed,
+            ignore,
         )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
-
 import h5py
 import numpy as np
 import pytest
@@ -13,8 +10,8 @@ from PIL import Image
 
 import cubeseg
 from cubeseg import FitConfig, editing, segment
-from cubeseg.errors import ConfigError, DataError
-from cubeseg.export import export
+from cubeseg.errors import DataError
+from cubeseg.exporting import export
 from cubeseg.labelfiles import read_labels
 from cubeseg.metrics import score
 from cubeseg.statistics import ClassSpectra
@@ -147,26 +144,6 @@ def test_saving_leaves_nothing_half_written(tmp_path, result):
 # exports
 
 
-def test_exports(tmp_path, result):
-    editing.rename(result, 1, "lead white").do()
-    editing.recolour(result, 1, "#123456").do()
-    paths = export(result, tmp_path / "out", ["tiff", "png", "csv", "hdf5"], stem="p")
-    assert [p.name for p in paths] == ["p-labels.tif", "p-labels.png", "p-spectra.csv", "p-result.h5"]
-    with tifffile.TiffFile(paths[0]) as tiff:
-        assert (tiff.asarray() == result.labels).all()
-        assert json.loads(tiff.pages[0].description)["classes"]["1"] == {"name": "lead white", "colour": "#123456"}
-    with Image.open(paths[1]) as image:
-        assert image.width > 300
-        assert (0x12, 0x34, 0x56) in {c[:3] for _, c in image.convert("RGB").getcolors(1 << 24)}
-    with paths[2].open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == 4 * 64
-    assert rows[0].keys() == {"class", "name", "colour", "axis", "value", "unit", "mean", "std", "n"}
-    assert (rows[0]["name"], rows[0]["unit"], int(rows[0]["n"])) == ("lead white", "keV", result.pixels(1))
-    assert float(rows[5]["mean"]) == pytest.approx(result.spectra.mean(1)[5], rel=1e-5)
-    assert (cubeseg.load(paths[3]).labels == result.labels).all()
-
-
 def test_fits_export_keeps_the_sky_position(tmp_path):
     from astropy.io import fits
     from astropy.wcs import WCS
@@ -187,33 +164,6 @@ def test_fits_export_keeps_the_sky_position(tmp_path):
         assert written["CLASSES"].data["PIXELS"].sum() == (result.labels > 0).sum()
         assert written["SPECTRA"].columns["AXIS"].unit == "Angstrom"
         assert written["SPECTRA"].data["MEAN_1"] == pytest.approx(result.spectra.mean(1))
-
-
-def test_pixel_sizes_reach_tiff_and_fits(tmp_path, result):
-    import tifffile
-    from astropy.io import fits
-
-    from cubeseg.cube import Spatial
-
-    result.spatial = Spatial((0.5, 0.25), "mm")
-    tiff, sky = export(result, tmp_path / "out", ["tiff", "fits"])
-    with tifffile.TiffFile(tiff) as file:
-        across, unit = file.pages[0].tags["XResolution"].value, file.pages[0].tags["ResolutionUnit"].value
-        assert across[0] / across[1] == pytest.approx(40)
-        assert unit == 3
-    header = fits.getheader(sky, "LABELS")
-    assert (header["CDELT1"], header["CDELT2"], header["CUNIT1"]) == (0.25, 0.5, "mm")
-
-
-def test_exports_that_are_refused(tmp_path, result):
-    with pytest.raises(ConfigError, match="not built yet"):
-        export(result, tmp_path / "a", ["tiff", "envi"])
-    with pytest.raises(ConfigError, match="unknown format"):
-        export(result, tmp_path / "a", ["docx"])
-    assert not (tmp_path / "a").exists()
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="cannot be made"):
-        export(result, tmp_path / "file" / "x", ["csv"])
 
 
 # scores and label files

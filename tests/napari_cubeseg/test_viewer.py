@@ -271,7 +271,7 @@ def test_export_from_the_panel(viewer, docks, tmp_path):
     session_of(viewer).exports.written.connect(done.append)
     button(segment, "cubeseg.export.run").click()
     wait(lambda: done)
-    assert len(done[0]) == 5
+    assert len(done[0]) == len(panel.chosen) == 6
     assert (cubeseg.load(tmp_path / "out" / "painting-result.h5").labels == session_of(viewer).labels_layer.data).all()
 
 

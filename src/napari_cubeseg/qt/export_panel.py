@@ -5,57 +5,59 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
-    QCheckBox,
     QFileDialog,
-    QGridLayout,
     QHBoxLayout,
+    QLabel,
     QLineEdit,
+    QListWidget,
+    QListWidgetItem,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
+from cubeseg.exporting import FORMATS, planned
 from napari_cubeseg.session import Session
 
 __all__ = ["ExportPanel"]
 
-_FORMATS = (
-    ("tiff", "Labels, TIFF", "One number per pixel: the class; 0 = not assigned"),
-    ("png", "Picture, PNG", "The map in the classes' colours, with a legend"),
-    ("fits", "Labels, FITS", "Labels and confidence with the sky position, classes and their spectra as tables"),
-    (
-        "csv",
-        "Spectra, CSV",
-        "Mean, standard deviation and pixel count of every class, with axis values and unit",
-    ),
-    ("hdf5", "Everything, HDF5", "The result file: open it again with File > Open, or with cubeseg.load"),
-)
+_NAME = Qt.ItemDataRole.UserRole
+_LINES = 6
 
 
 class ExportPanel(QWidget):
-    """Formats, folder, and the button."""
+    """Formats, folder, what will be written, and the button."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("cubeseg.export")
         self._session = session
         self._suggested = ""
-        self.boxes: dict[str, QCheckBox] = {}
-        grid = QGridLayout()
-        for n, (name, text, tip) in enumerate(_FORMATS):
-            box = self.boxes[name] = QCheckBox(text, self)
-            box.setToolTip(tip)
-            box.setChecked(True)
-            grid.addWidget(box, n // 2, n % 2)
+        self.formats = QListWidget(self)
+        self.formats.setObjectName("cubeseg.export.formats")
+        self.formats.setToolTip("Tick what is to be written")
+        for known in FORMATS.values():
+            item = QListWidgetItem(known.title)
+            item.setData(_NAME, known.name)
+            item.setToolTip(known.tip)
+            item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
+            item.setCheckState(Qt.CheckState.Checked if known.usual else Qt.CheckState.Unchecked)
+            self.formats.addItem(item)
+        self.formats.setFixedHeight(_LINES * self.formats.sizeHintForRow(0) + 4)
+        self.formats.itemChanged.connect(self._preview)
         self.folder = QLineEdit(self)
         self.folder.setObjectName("cubeseg.export.folder")
         self.folder.setToolTip("The folder to write to; it is made if it is missing")
         self.folder.setPlaceholderText("folder")
+        self.folder.textChanged.connect(self._preview)
         browse = QPushButton("…", self)
         browse.setToolTip("Choose the folder")
         browse.setFixedWidth(32)
         browse.clicked.connect(self._browse)
+        self.preview = QLabel(self)
+        self.preview.setWordWrap(True)
         self.button = QPushButton("Export", self)
         self.button.setObjectName("cubeseg.export.run")
         self.button.setToolTip("Write the chosen formats")
@@ -65,16 +67,32 @@ class ExportPanel(QWidget):
         row.addWidget(browse)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(grid)
+        layout.addWidget(self.formats)
         layout.addLayout(row)
+        layout.addWidget(self.preview)
         layout.addWidget(self.button)
         session.result_changed.connect(self._refresh)
         session.exports.written.connect(self._written)
         self._refresh()
 
+    def choose(self, *names: str) -> None:
+        """Tick these formats and no others."""
+        with QSignalBlocker(self.formats):
+            for item in self._items():
+                wanted = item.data(_NAME) in names
+                item.setCheckState(Qt.CheckState.Checked if wanted else Qt.CheckState.Unchecked)
+        self._preview()
+
+    @property
+    def chosen(self) -> list[str]:
+        """The formats that are ticked."""
+        return [item.data(_NAME) for item in self._items() if item.checkState() == Qt.CheckState.Checked]
+
+    def _items(self) -> list[QListWidgetItem]:
+        return [self.formats.item(n) for n in range(self.formats.count())]
+
     def _refresh(self) -> None:
         result = self._session.result
-        self.button.setEnabled(result is not None)
         # what the user typed stays
         if result is not None and self.folder.text() in ("", self._suggested):
             base = Path(result.source.path).parent if result.source.path else Path.home()
@@ -83,6 +101,21 @@ class ExportPanel(QWidget):
                 base = Path.home()
             self._suggested = str(base / f"{result.source.name}-cubeseg")
             self.folder.setText(self._suggested)
+        self._preview()
+
+    def _preview(self, *_: object) -> None:
+        """Tell what would be written."""
+        result, folder = self._session.result, self.folder.text().strip()
+        self.button.setEnabled(bool(result is not None and self.chosen and folder))
+        if result is None or not self.chosen or not folder:
+            self.preview.setText("" if result is None else "Tick a format" if folder else "Choose a folder")
+            return
+        plan = planned(result, folder, self.chosen)
+        size, there = sum(item.size for item in plan), sum(item.exists for item in plan)
+        known = f"{size / 1e6:.1f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"
+        text = f"{len(plan)} {'file' if len(plan) == 1 else 'files'}, about {known}"
+        self.preview.setText(f"{text}; replaces {there}" if there else text)
+        self.preview.setToolTip("\n".join(item.path.name for item in plan))
 
     def _browse(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Folder for the export", self.folder.text())
@@ -90,10 +123,8 @@ class ExportPanel(QWidget):
             self.folder.setText(chosen)
 
     def _export(self) -> None:
-        formats = [name for name, box in self.boxes.items() if box.isChecked()]
-        if formats and self.folder.text().strip():
-            self.button.setEnabled(False)
-            self._session.exports.write(self.folder.text().strip(), formats)
+        self.button.setEnabled(False)
+        self._session.exports.write(self.folder.text().strip(), self.chosen)
 
     def _written(self, paths: list[Path]) -> None:
-        self.button.setEnabled(self._session.result is not None)
+        self._preview()

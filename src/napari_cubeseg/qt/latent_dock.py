@@ -76,7 +76,8 @@ class LatentDock(BottomDock):
         self._of: Segmentation | None = None
         self._control, self._counting = Control(), Control()
         self.box = LassoBox()
-        self.plot = ThemedPlot(session.viewer.theme, self, viewBox=self.box)
+        # the two combo boxes above tell what the axes are
+        self.plot = ThemedPlot(session.viewer.theme, self, below=24, viewBox=self.box)
         self.plot.legend.hide()
         self.plot.setMinimumHeight(150)
         self.points = pg.ScatterPlotItem(size=4, pen=None, pxMode=True)

@@ -55,8 +55,9 @@ class Band(pg.GraphicsObject):  # type: ignore[misc]
 class ThemedPlot(pg.PlotWidget):  # type: ignore[misc]
     """A plot in the viewer's colours, with a legend that keeps up with them."""
 
-    def __init__(self, theme: str, parent: QWidget | None = None, **options: Any) -> None:
+    def __init__(self, theme: str, parent: QWidget | None = None, below: int = 42, **options: Any) -> None:
         super().__init__(parent, **options)
+        self.below = below
         self.plotItem.setMenuEnabled(False)
         self.plotItem.hideButtons()
         # 0.3 keV is not 300 m(keV)
@@ -70,8 +71,7 @@ class ThemedPlot(pg.PlotWidget):  # type: ignore[misc]
         """Take over the colours of a napari theme."""
         self.colours = plot_colours(theme)
         self.setBackground(self.colours.background)
-        bottom = self.plotItem.getAxis("bottom")
-        bottom.setHeight(42 if bottom.labelText else 24)
+        self.plotItem.getAxis("bottom").setHeight(self.below)
         for name in ("left", "bottom"):
             axis = self.plotItem.getAxis(name)
             axis.setPen(self.colours.grid)
