@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QPushButton, 
 from superqt.utils import WorkerBase
 
 import cubeseg
+from cubeseg.errors import DataError
 from napari_cubeseg import layers as our
 from napari_cubeseg.session import session_of
 
@@ -114,6 +115,36 @@ def test_manifest_names_what_exists():
     for command in manifest.contributions.commands:
         module, name = command.python_name.split(":")
         assert hasattr(__import__(module, fromlist=[name]), name)
+
+
+def test_manifest_offers_every_ending_that_can_be_saved():
+    from napari_cubeseg.writer import LABEL_ENDINGS
+
+    first, _ = PluginManifest.from_distribution(DIST).contributions.writers
+    assert first.filename_extensions == list(LABEL_ENDINGS)
+
+
+def test_layers_are_saved_from_the_file_menu(viewer, docks, tmp_path):
+    from astropy.io import fits
+
+    segment, _ = docks
+    run(viewer, segment)
+    layer = session_of(viewer).labels_layer
+    viewer.layers.selection = {layer}
+    for ending in (".fits", ".geojson", ".h5"):
+        assert viewer.layers.save(str(tmp_path / f"a{ending}"), selected=True) == [str(tmp_path / f"a{ending}")]
+    assert (fits.getdata(tmp_path / "a.fits", "LABELS") == layer.data).all()
+    assert (cubeseg.load(tmp_path / "a.h5").labels == layer.data).all()
+    confidence = next(item for item in viewer.layers if our.role(item) == "confidence")
+    viewer.layers.selection = {confidence}
+    # the dialog names the plugin; without it napari takes its own writer for every image
+    (path,) = viewer.layers.save(str(tmp_path / "b.fits"), selected=True, plugin=DIST)
+    assert np.allclose(fits.getdata(path), confidence.data)
+    assert fits.getheader(path)["CDELT1"] == confidence.scale[-1]
+    foreign = viewer.add_labels(np.ones((4, 4), np.int32))
+    viewer.layers.selection = {foreign}
+    with pytest.raises(DataError, match="not made by"):
+        viewer.layers.save(str(tmp_path / "c.fits"), selected=True, plugin=DIST)
 
 
 def test_manifest_offers_every_format():
