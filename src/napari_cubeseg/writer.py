@@ -9,6 +9,7 @@ import numpy as np
 
 from cubeseg.errors import DataError
 from cubeseg.exporting import FORMATS
+from cubeseg.exporting.fits_file import fits_unit
 from cubeseg.files import written
 from cubeseg.segmentation import Segmentation
 from napari_cubeseg.layers import KEY
@@ -56,11 +57,13 @@ def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     from astropy.io import fits
 
     values = np.asarray(data)
+    # FITS has no half precision
+    values = values.astype(np.float32) if values.dtype == np.float16 else values
     header = fits.Header()
     # what FITS calls axis 1 is the last one
     for axis, (size, unit) in enumerate(zip(reversed(attributes["scale"]), reversed(attributes["units"]), strict=True)):
         header[f"CRPIX{axis + 1}"], header[f"CRVAL{axis + 1}"], header[f"CDELT{axis + 1}"] = 1.0, 0.0, float(size)
-        header[f"CUNIT{axis + 1}"] = f"{unit:~}" if hasattr(unit, "dimensionality") else str(unit)
+        header[f"CUNIT{axis + 1}"] = fits_unit(f"{unit:~}" if hasattr(unit, "dimensionality") else str(unit))
     header["OBJECT"] = attributes.get("name", "").encode("ascii", "replace").decode()[:68]
     with written(path) as temporary:
         fits.PrimaryHDU(values, header).writeto(temporary, overwrite=True)

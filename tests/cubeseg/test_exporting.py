@@ -162,6 +162,14 @@ def test_sky_outlines_are_where_the_labels_are(tmp_path):
     assert shape.contains(shapely.Point(place))
 
 
+def test_micrometres_in_fits(tmp_path, result):
+    from astropy.io import fits
+
+    result.spatial = Spatial((20, 20), "µm")
+    (path,) = written(result, tmp_path, "fits")
+    assert fits.getheader(path, "LABELS")["CUNIT1"] == "um"
+
+
 def test_svg(tmp_path, result):
     from xml.etree import ElementTree
 

@@ -14,7 +14,7 @@ from cubeseg.exporting.base import Format
 from cubeseg.files import written
 from cubeseg.segmentation import Segmentation
 
-__all__ = ["FORMATS", "write_fits"]
+__all__ = ["FORMATS", "fits_unit", "write_fits"]
 
 
 def write_fits(result: Segmentation, path: str | Path, cube: Cube | None = None) -> None:
@@ -50,10 +50,10 @@ def write_fits(result: Segmentation, path: str | Path, cube: Cube | None = None)
         ],
         name="CLASSES",
     )
-    columns = [fits.Column("AXIS", "D", unit=result.axis.unit or None, array=result.axis.values)]
+    columns = [fits.Column("AXIS", "D", unit=fits_unit(result.axis.unit) or None, array=result.axis.values)]
     for c in result.classes:
         for name, values in (("MEAN", result.spectra.mean(c.id)), ("STD", result.spectra.std(c.id))):
-            columns.append(fits.Column(f"{name}_{c.id}", "D", unit=result.unit or None, array=values))
+            columns.append(fits.Column(f"{name}_{c.id}", "D", unit=fits_unit(result.unit) or None, array=values))
     spectra = fits.BinTableHDU.from_columns(columns, name="SPECTRA")
     primary = fits.PrimaryHDU()
     primary.header["ORIGIN"] = "napari-cubeseg"
@@ -66,6 +66,11 @@ def write_fits(result: Segmentation, path: str | Path, cube: Cube | None = None)
         fits.HDUList([primary, labels, confidence, *masks, classes, spectra]).writeto(temporary, overwrite=True)
 
 
+def fits_unit(unit: str) -> str:
+    """A unit in the letters that FITS allows."""
+    return unit.replace("µ", "u").replace("μ", "u").replace("Å", "Angstrom").encode("ascii", "replace").decode()
+
+
 def _place(result: Segmentation) -> Any:
     """FITS header of where the image lies: the sky position, else the size of a pixel."""
     from astropy.io import fits
@@ -75,7 +80,7 @@ def _place(result: Segmentation) -> Any:
     header = fits.Header()
     if result.spatial.unit != "pixel":
         for axis, size in ((1, result.spatial.pixel_size[1]), (2, result.spatial.pixel_size[0])):
-            header[f"CTYPE{axis}"], header[f"CUNIT{axis}"] = "LINEAR", result.spatial.unit
+            header[f"CTYPE{axis}"], header[f"CUNIT{axis}"] = "LINEAR", fits_unit(result.spatial.unit)
             header[f"CRPIX{axis}"], header[f"CRVAL{axis}"], header[f"CDELT{axis}"] = 1.0, 0.0, size
     return header
 
