@@ -104,6 +104,10 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--cube", metavar="CUBE", help="the cube that was segmented: for percentiles and the overlay")
     export.add_argument("--force", action="store_true", help="replace files that are there already")
     export.set_defaults(run=_export)
+    report = commands.add_parser("report", help="write a page with maps, classes, spectra and where they come from")
+    report.add_argument("result")
+    report.add_argument("-o", "--output", required=True, metavar="REPORT.html")
+    report.set_defaults(run=_report)
 
     refine = commands.add_parser("refine", help="learn from painted pixels")
     refine.add_argument("result")
@@ -321,10 +325,19 @@ def _score(options: argparse.Namespace) -> None:
             print(f"{name:10} {value:.4f}" if isinstance(value, float) else f"{name:10} {value}")
 
 
+def _report(options: argparse.Namespace) -> None:
+    from cubeseg.bundle import load
+    from cubeseg.exporting.report import write_report
+    from cubeseg.terminal import driven
+
+    path = driven(write_report(load(options.result), options.output))
+    print(path)
+
+
 def _formats() -> str:
     return (
         "comma-separated: tiff, png, envi (label images); figure, figure-svg, figure-pdf, overlay (pictures); fits; "
-        "geojson, svg, ds9 (outlines); csv, ecsv, classes (tables); hdf5 (everything), nexus, zarr; default %(default)s"
+        "geojson, svg, ds9 (outlines); csv, ecsv, classes (tables); hdf5 (everything), nexus, zarr; report; default %(default)s"
     )
 
 

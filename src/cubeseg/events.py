@@ -15,7 +15,7 @@ __all__ = ["FitEvent", "Stage", "on_bar", "reported"]
 
 Made = TypeVar("Made")
 
-Stage = Literal["read", "train", "cluster", "label"]
+Stage = Literal["read", "train", "cluster", "label", "write"]
 # where each stage begins and ends on the bar, by the time that they take on common cubes
 _BAR: dict[str, tuple[float, float]] = {
     "read": (0.0, 0.1), "train": (0.1, 0.8), "cluster": (0.8, 0.9), "label": (0.9, 1.0),
@@ -28,7 +28,7 @@ class FitEvent:
 
     Attributes
     ----------
-    stage : {"read", "train", "cluster", "label"}
+    stage : {"read", "train", "cluster", "label", "write"}
     done : float
         The whole run's progress, 0 to 1.
     message : str

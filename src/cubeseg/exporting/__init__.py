@@ -8,14 +8,14 @@ from pathlib import Path
 
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, DataError
-from cubeseg.exporting import containers, fits_file, labels, picture, tables, vector
+from cubeseg.exporting import containers, fits_file, labels, picture, report, tables, vector
 from cubeseg.exporting.base import Format
 from cubeseg.segmentation import Segmentation
 
 __all__ = ["FORMATS", "Format", "Planned", "export", "planned"]
 
 FORMATS: dict[str, Format] = {
-    known.name: known for module in (labels, picture, fits_file, tables, vector, containers) for known in module.FORMATS
+    known.name: known for module in (labels, picture, fits_file, tables, vector, containers, report) for known in module.FORMATS
 }
 
 

@@ -15,7 +15,7 @@ from cubeseg.exporting.labels import palette
 from cubeseg.files import written
 from cubeseg.segmentation import Segmentation
 
-__all__ = ["FORMATS", "figure", "write_figure", "write_overlay"]
+__all__ = ["FORMATS", "figure", "scale_bar", "write_figure", "write_overlay"]
 
 _NAMES = {"deg": "°", "arcsec": "″", "um": "µm"}
 _THOUSAND = {"nm": "µm", "um": "mm", "µm": "mm", "mm": "m"}
@@ -47,7 +47,7 @@ def figure(result: Segmentation, cube: Cube | None = None) -> Any:
     size = int(max(labels.max(initial=0), *(c.id for c in result.classes), 0)) + 1
     left.imshow(palette(result, size)[labels], interpolation="nearest")
     left.set_axis_off()
-    _scale_bar(left, result)
+    scale_bar(left, result)
     handles = [
         Patch(facecolor=row["colour"], edgecolor="0.4", label=f"{row['name']}  ({row['pixels']:,} px)")
         for row in result.table()
@@ -118,7 +118,7 @@ def _total(cube: Cube) -> NDArray[np.float64]:
     return np.where(cube.mask, total, np.nan) if cube.mask is not None else total
 
 
-def _scale_bar(axes: Any, result: Segmentation) -> None:
+def scale_bar(axes: Any, result: Segmentation) -> None:
     """A bar of a round length, about a fifth of the map, where the size of a pixel is known."""
     spatial, width = result.spatial, result.labels.shape[1]
     if spatial.unit == "pixel" or not spatial.pixel_size[1] > 0:
