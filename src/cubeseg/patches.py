@@ -110,7 +110,10 @@ class Patches:
             yield 0.0
 
     def sample(self) -> Sample:
-        """Spectra of some of the windows' pixels with their neighbours, for the choice of the scaling."""
+        """Spectra of some of the windows' pixels, and of their neighbours to the right or below.
+
+        Its rows and columns are places in the flat arrays of all windows: of a pixel, and of its neighbour.
+        """
         rng = np.random.default_rng([self.config.seed, 12])
         alive = np.flatnonzero(self.usable)
         few = np.sort(rng.choice(alive, min(_SPECTRA, len(alive)), replace=False))
@@ -124,7 +127,8 @@ class Patches:
         variance = None if self.variance is None else self.variance[window, y, x]
         other = None if self.variance is None else self.variance[beside]
         spectra, neighbours = self.spectra[window, y, x], self.spectra[beside]
-        return Sample(few, np.zeros_like(few), spectra, variance, np.ones((1, 1), bool), self.preprocessor, 1,
+        beyond = few + np.where(turn == 1, self.side, 1)
+        return Sample(few, beyond, spectra, variance, np.ones((1, 1), bool), self.preprocessor, 1,
                       paired, neighbours, other)  # fmt: skip
 
     def _read(self, slot: int) -> None:

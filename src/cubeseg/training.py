@@ -16,7 +16,7 @@ from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, CubeSegError, JobError
 from cubeseg.events import FitEvent, on_bar, reported
 from cubeseg.executor import HERE, Executor
-from cubeseg.granularity import found_classes
+from cubeseg.granularity import found_classes, seeded
 from cubeseg.labelling import Rules, labelled
 from cubeseg.learning import Lesson, PatchLesson, encode, train
 from cubeseg.models import Model, model_class
@@ -228,11 +228,12 @@ def learned_from_patches(
     yield FitEvent("train", on_bar("train", 0.0), "Preparing the model")
     model = make(patches.preprocessor, config)
     model.start(patches)
+    if config.objective != "published":
+        yield from reported(seeded(model, patches, config), "train", "Looking for the first classes", 0.0, 0.0)
     history: list[dict[str, float]] = []
     notes: list[str] = []
     yield from train(PatchLesson(model, patches, config.seed), config, history, notes)
-    yield FitEvent("cluster", on_bar("cluster", 0.0), "Looking for the number of classes")
-    found = found_classes(model, patches, config)
+    found = yield from reported(found_classes(model, patches, config), "cluster", "Refining the classes")
     if len(found.clustering.centroids) < config.clusters[0]:
         notes.append(f"only {len(found.clustering.centroids)} of {config.clusters[0]} classes hold pixels")
     # neighbours have been heard already

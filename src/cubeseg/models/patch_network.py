@@ -65,7 +65,7 @@ class PatchNetwork(nn.Module):
             nn.SELU(),
             nn.Conv2d(spec.channels, spec.latent, 3, padding=1, bias=False),
         )
-        self.bandwidth = nn.Parameter(torch.zeros(()))
+        self.bandwidth = nn.Parameter(torch.zeros(1))
         self.linear_back = nn.Linear(spec.latent, spec.inputs)
         self.back = _selu(spec.latent + 1, wide, spec.hidden, spec.inputs)
         for layer in self.modules():
@@ -123,7 +123,7 @@ def mean_shift(codes: Tensor, seen: Tensor, bandwidth: Tensor, steps: int) -> Te
     codes : Tensor, shape (b, d, y, x)
     seen : Tensor of bool, shape (b, y, x)
         Neighbours that are not seen have no weight; a pixel without any keeps its code.
-    bandwidth : Tensor, scalar
+    bandwidth : Tensor, scalar or shape (1,)
     steps : int
 
     Returns

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from cubeseg.clustering import Clustering, kmeans
+from cubeseg.clustering import Clustering
 from cubeseg.config import FitConfig
 from cubeseg.crops import Crop, common
 from cubeseg.models.deep import pick_device
@@ -37,6 +37,8 @@ _UNIFORM, _DEAD, _HIDDEN = 0.1, 1e-3, 0.15
 # how much worse than at its best the reconstruction may become
 _SLACK = 1.05
 _TEMPERATURE = 0.05
+# mean size of a code beside the constant that joins it, at the start
+_SIZE = 0.7
 
 
 class PatchModel:
@@ -78,7 +80,7 @@ class PatchModel:
         return self.config.objective == "published"
 
     def start(self, patches: Patches) -> None:
-        """Principal components for the linear paths; K-means of the shifted codes for the dictionary."""
+        """Principal components for the linear paths; the dictionary waits for :meth:`seed`."""
         sample = patches.sample()
         inputs = self.preprocessor.features(*sample.part(slice(None))).inputs
         mean = inputs.mean(axis=0)
@@ -86,31 +88,37 @@ class PatchModel:
         if self.published:
             self.network.set_bandwidth(1.0)
             return
-        values, vectors = np.linalg.eigh((inputs - mean).T.astype(np.float64) @ (inputs - mean) / len(inputs))
-        components = vectors[:, ::-1][:, : self.spec.latent].T
-        signs = np.sign(components[np.arange(len(components)), np.abs(components).argmax(axis=1)])
-        scale = np.sqrt(max(float(values[::-1][: self.spec.latent].sum()), 1e-12))
-        components = np.ascontiguousarray(components * signs[:, None] / scale, dtype=np.float32)
+        components = self._components(patches, mean)
+        scale = np.sqrt(max(float(np.square((inputs - mean) @ components.T).sum(axis=1).mean()), 1e-12)) / _SIZE
+        components = np.ascontiguousarray(components / scale, dtype=np.float32)
         self.network.start_from(self._tensor(components), self._tensor(mean))
         near = self.preprocessor.features(sample.neighbours, sample.neighbour_variance).inputs
         own = self._single(inputs[sample.paired])
         squared = np.square(own - self._single(near)).sum(axis=1)
         # half of the weight is lost where codes differ by more than neighbours commonly do
         self.network.set_bandwidth(float(np.sqrt(np.median(squared))) if len(squared) else 1.0)
-        codes = self.look(patches, patches.kept)
-        self.seed(codes)
 
-    def seed(self, codes: Float32) -> None:
-        """Let the dictionary be the centres that K-means finds among codes (n, latent + 1)."""
-        k = len(self.dictionary)
-        few = codes if len(codes) <= 20000 else codes[self._rng.choice(len(codes), 20000, replace=False)]
-        if len(few) < k:
-            few = np.concatenate([few] * -(-k // max(len(few), 1)))
-        found = torch.from_numpy(kmeans(few, k, self.config.seed)).to(self.device)
+    def _components(self, patches: Patches, mean: Float32) -> Float32:
+        """Leading directions (latent, inputs) of what is left of spectra when neighbours are averaged: noise is not."""
+        products = np.zeros((len(mean), len(mean)))
+        for w in patches.kept:
+            usable = patches.usable[w]
+            variance = None if patches.variance is None else patches.variance[w][usable]
+            centred = np.zeros((*usable.shape, len(mean)), np.float32)
+            centred[usable] = self.preprocessor.features(patches.spectra[w][usable], variance).inputs - mean
+            weight = np.maximum(_averaged(usable[..., None].astype(np.float32)), 1e-6)
+            smooth = (_averaged(centred) / weight)[usable]
+            products += smooth.T @ smooth
+        vectors = np.linalg.eigh(products)[1][:, ::-1][:, : self.spec.latent].T
+        signs = np.sign(vectors[np.arange(len(vectors)), np.abs(vectors).argmax(axis=1)])
+        return np.asarray(vectors * signs[:, None], np.float32)
+
+    def seed(self, centroids: Float32, codes: Float32) -> None:
+        """Let the dictionary be these centroids (k, latent + 1) of codes (n, latent + 1)."""
         with torch.no_grad():
-            self.dictionary.copy_(functional.normalize(found, dim=1))
+            self.dictionary.copy_(functional.normalize(self._tensor(centroids), dim=1))
         self.measure(codes)
-        self.prior = (1 - _UNIFORM) * self.shares + _UNIFORM / k
+        self.prior = (1 - _UNIFORM) * self.shares + _UNIFORM / len(self.dictionary)
 
     def measure(self, codes: Float32) -> NDArray[np.int32]:
         """Labels (n,) of codes; sets the spread of the classes and their shares."""
@@ -247,6 +255,11 @@ class PatchModel:
         """From now on give codes times this matrix (d, d)."""
         self._metric = None if metric is None else self._tensor(metric)
 
+    @property
+    def metric(self) -> Float32 | None:
+        """What :meth:`stretch` was told."""
+        return None if self._metric is None else self._metric.cpu().numpy()
+
     def clustering(self) -> Clustering:
         """The dictionary as classes of the codes, those of largest share first."""
         order = torch.argsort(self.shares, descending=True, stable=True)
@@ -340,7 +353,7 @@ class PatchModel:
             means = members.T @ codes / mass.clamp_min(1e-6)[:, None]
             # a class that is absent from these patches stays where it is
             pull = (1 - _FOLLOW) * (mass / (mass + 0.01 * len(codes)))[:, None]
-            self.dictionary.copy_(functional.normalize((1 - pull) * self.dictionary + pull * means, dim=1))
+            self.dictionary.data = functional.normalize((1 - pull) * self.dictionary + pull * means, dim=1)
             self.shares = shares
             k = len(shares)
             self.prior = _PRIOR * self.prior + (1 - _PRIOR) * ((1 - _UNIFORM) * shares + _UNIFORM / k)
@@ -363,12 +376,19 @@ class PatchModel:
             means = members.T @ codes / mass.clamp_min(1e-6)[:, None]
             alive = (mass > 1e-3)[:, None]
             moved = torch.where(alive, 0.99 * self._unit() + 0.01 * means, self.dictionary)
-            self.dictionary.copy_(functional.normalize(moved, dim=1))
+            self.dictionary.data = functional.normalize(moved, dim=1)
             self.shares = members.mean(dim=0)
         return {"total": torch.stack(list(terms.values())).sum()} | terms
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self.device)
+
+
+def _averaged(maps: Float32) -> Float32:
+    """Means over 5 x 5 pixels of maps (y, x, n), zero beyond the border."""
+    from scipy.ndimage import uniform_filter
+
+    return np.asarray(uniform_filter(maps, (5, 5, 1), mode="constant"))
 
 
 def _listed(maps: Tensor, usable: Tensor) -> Tensor:

@@ -4,9 +4,9 @@ A leaf lies on a dark board. Its reflectance is that of the bare tissue times wh
 mean path, as in PROSPECT, Jacquemoud & Baret 1990, but with Gaussian absorption bands made up for this): chlorophyll
 around 430, 460, 640 and 675 nm, carotenoids around 450 and 480 nm, brown pigments that fade towards the infrared; water
 around 970 nm. Healthy tissue is textured: chlorophyll varies on three scales and is less in the veins. Lesions appear
-after the first day and grow; each has a dead brown core and a pale rim that has lost most of its chlorophyll. Light falls
-from one side, the blade is curved, and parts of it shine (a grey offset). Edges are blurred by the optics (sigma 0.7
-pixels). Noise is Gaussian, independent between bands, three times as large at both ends of the range.
+after the first day and grow; each has a dead brown core and a pale rim that has lost most of its chlorophyll. Light
+falls from one side, the blade is curved, and parts of it shine (a grey offset). Edges are blurred by the optics (sigma
+0.7 pixels). Noise is Gaussian, independent between bands, three times as large at both ends of the range.
 
 Left out: scattering between leaf and board, stripes and smile of a line scanner, correlations of the noise.
 """
