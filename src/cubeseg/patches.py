@@ -36,7 +36,7 @@ class Patches:
     cubes : sequence of Cube
         On the same spectral axis.
     probes : sequence of Probe
-        A first look at each.
+        A first look at each; they hold the same kind of values.
     config : FitConfig
 
     Attributes
@@ -53,7 +53,7 @@ class Patches:
     Raises
     ------
     DataError
-        If the cubes hold different kinds of values, or no band in common.
+        If the cubes have no band in common.
     """
 
     def __init__(self, cubes: Sequence[Cube], probes: Sequence[Probe], config: FitConfig) -> None:
@@ -193,12 +193,6 @@ def _prepared(cubes: Sequence[Cube], probes: Sequence[Probe], config: FitConfig)
     for cube, look, kind in zip(cubes, probes, kinds, strict=True):
         if kind == "poisson" and look.signed:
             raise DataError(f"{cube.name}: has negative values, so it does not hold counts; use --noise gaussian")
-        if kind != kinds[0]:
-            what = {"poisson": "counts", "gaussian": "continuous values"}
-            raise DataError(
-                f"{cube.name}: holds {what[kind]}, {cubes[0].name} {what[kinds[0]]}; "
-                "segment them apart, or say --noise gaussian for both"
-            )
     shared = np.logical_and.reduce([p.bands for p in probes])
     if shared.sum() < 2:
         raise DataError(f"{', '.join(c.name for c in cubes)}: have no two bands with data in common")

@@ -74,7 +74,7 @@ def segment_series(
     for index, opened in enumerate(cubes):
         yield FitEvent("read", 0.0, f"Opening cube {index + 1} of {len(cubes)}")
         try:
-            members.append(_looked_at(index, opened, members))
+            members.append(_looked_at(index, opened, members, config.noise))
         except (CubeSegError, OSError) as error:
             outcome.failed[index] = error if isinstance(error, CubeSegError) else DataError(str(error))
     if not members:
@@ -112,7 +112,7 @@ class _Member:
     probe: Probe
 
 
-def _looked_at(index: int, opened: Callable[[], Cube], members: Sequence[_Member]) -> _Member:
+def _looked_at(index: int, opened: Callable[[], Cube], members: Sequence[_Member], noise: str) -> _Member:
     cube = opened()
     view = cube
     if members:
@@ -122,7 +122,14 @@ def _looked_at(index: int, opened: Callable[[], Cube], members: Sequence[_Member
         except DataError as error:
             own, other = (f"{len(c.axis)} bands, {c.axis.label}" for c in (cube, first))
             raise DataError(f"{error}. Its axis: {own}; that of {first.name}: {other}") from error
-    return _Member(index, cube, view, probe(view))
+    look = probe(view)
+    if members and noise == "auto" and look.noise != members[0].probe.noise:
+        kinds = {"poisson": "counts", "gaussian": "continuous values"}
+        raise DataError(
+            f"{cube.name}: holds {kinds[look.noise]}, {members[0].cube.name} {kinds[members[0].probe.noise]}; "
+            "segment it apart, or say --noise gaussian for all"
+        )
+    return _Member(index, cube, view, look)
 
 
 def _counted(number: int, total: int, name: str) -> Callable[[Any], FitEvent]:
