@@ -82,7 +82,7 @@ def on_leaves(seed: int, size: int) -> Iterator[tuple[str, int, Callable[[], np.
     for k in (2, 4, 16):
         truth = np.where(full > 1, 2, 1) if k == 2 else full
         yield "global", k, lambda k=k: series(cubes, options_of(seed, k, method="global")), truth
-        published = options_of(seed, k, preset="paper-global", epochs=10)
+        published = options_of(seed, k, preset="paper-global")
         yield "global, published losses", k, lambda c=published: series(cubes, c), truth
         if k == 16:
             continue

@@ -273,10 +273,10 @@ class StoredModel:
 
     def encode_around(
         self, spectra: NDArray[np.float32], variance: NDArray[np.float32] | None, usable: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Codes and reconstruction errors of a rectangle of binned spectra (y, x, bins) that see each other."""
-        codes, errors = self._model().encode_around(spectra, variance, usable)
-        return codes, errors
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Codes and errors of binned spectra (y, x, bins) that see each other, and these as likelihoods see them."""
+        codes, errors, seen = self._model().encode_around(spectra, variance, usable)
+        return codes, errors, seen
 
     def _model(self) -> Any:
         if self._live is None:

@@ -37,7 +37,7 @@ _FAINTEST = -1000.0
 # pixels that are labelled together: what they need stays in the processor's cache
 _FEW = 512
 # side of the tiles in which pixels are labelled whose codes depend on those around
-_TILE = 128
+_TILE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -323,7 +323,7 @@ class _Labeller(Piecewise["_Asked", _Part, _Part]):
     def _around(
         self, block: Block, item: _Asked, at: tuple[slice, slice]
     ) -> tuple[Bool, Float32, Float32, Float32, Float32]:
-        """Usable pixels (height, width) of a tile, and their raw and binned spectra, codes and errors (n, ...).
+        """Usable pixels (height, width) of a tile, and their spectra, raw and as likelihoods see them, codes, errors.
 
         Tiles overlap by as much as a code depends on, so each pixel has the probabilities that it has in the whole.
         """
@@ -344,15 +344,14 @@ class _Labeller(Piecewise["_Asked", _Part, _Part]):
         if variance is not None:
             noise = np.zeros_like(full)
             noise[seen] = variance
-        latent, error = self.model.encode_around(full, noise, seen)
+        latent, error, felt = self.model.encode_around(full, noise, seen)
         own = np.s_[
             inner[0].start - outer[0].start : inner[0].stop - outer[0].start,
             inner[1].start - outer[1].start : inner[1].stop - outer[1].start,
         ]
         wanted = np.zeros_like(seen)
         wanted[own] = seen[own] if item[2] is None else seen[own] & item[2][at]
-        kept = wanted[seen]
-        return wanted[own], raw[kept], reduced[kept], latent[wanted], error[wanted]
+        return wanted[own], raw[wanted[seen]], felt[wanted], latent[wanted], error[wanted]
 
     def joined(self, item: _Asked, pieces: Sequence[_Part]) -> _Part:
         """The labels of the block."""

@@ -25,6 +25,8 @@ Int32 = NDArray[np.int32]
 
 # pairs of crops in a step, looks that must agree before the training ends, and by how much
 _PAIRS, _SETTLED = 4, 0.98
+# steps between two looks: an epoch
+_STEPS = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +105,7 @@ class PatchLesson(Lesson):
         self._before: Int32 | None = None
 
     def __len__(self) -> int:
-        return max(len(self.patches), 8 * _PAIRS)
+        return _STEPS * _PAIRS
 
     def batch(self, config: FitConfig) -> int:
         """Pairs of crops."""
@@ -113,7 +115,8 @@ class PatchLesson(Lesson):
         """Loss terms of two new crops of each of some windows."""
         patches = self.patches
         crops = [two_crops(patches.side, patches.config.patch, self._rng) for _ in chosen]
-        terms: dict[str, Any] = self.model.loss(patches, chosen % len(patches), crops, progress)
+        windows = self._rng.choice(len(patches), len(chosen), replace=len(patches) < len(chosen))
+        terms: dict[str, Any] = self.model.loss(patches, windows, crops, progress)
         return terms
 
     def renew(self) -> Generator[float, None, None]:

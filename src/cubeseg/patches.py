@@ -19,6 +19,7 @@ __all__ = ["Patches"]
 
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
+Pixels = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 # windows that are kept, windows of them that stay while others are exchanged, spectra that fix a scaling
 _MOST, _KEPT, _SPECTRA, _PAIRS = 96, 16, 16384, 6144
@@ -110,26 +111,34 @@ class Patches:
             yield 0.0
 
     def sample(self) -> Sample:
-        """Spectra of some of the windows' pixels, and of their neighbours to the right or below.
-
-        Its rows and columns are places in the flat arrays of all windows: of a pixel, and of its neighbour.
-        """
-        rng = np.random.default_rng([self.config.seed, 12])
-        alive = np.flatnonzero(self.usable)
-        few = np.sort(rng.choice(alive, min(_SPECTRA, len(alive)), replace=False))
-        window, y, x = np.unravel_index(few, self.usable.shape)
-        turn = np.arange(len(few)) % 2
-        down, right = y + turn, x + 1 - turn
-        inside = (down < self.side) & (right < self.side)
-        inside[inside] = self.usable[window[inside], down[inside], right[inside]]
+        """Spectra of a grid of pixels of the windows, with their neighbours, as if the windows lay below each other."""
+        pitch = max(1, int(np.ceil(np.sqrt(self.usable.sum() / _SPECTRA))))
+        on_grid = np.zeros_like(self.usable)
+        on_grid[:, ::pitch, ::pitch] = True
+        window, y, x = np.nonzero(self.usable & on_grid)
+        turn = np.arange(len(y)) % 2
+        below, right = y + turn, x + 1 - turn
+        inside = (below < self.side) & (right < self.side)
+        inside[inside] = self.usable[window[inside], below[inside], right[inside]]
         paired = np.flatnonzero(inside)[:: max(1, int(inside.sum()) // _PAIRS)]
-        beside = window[paired], down[paired], right[paired]
+        beside = window[paired], below[paired], right[paired]
         variance = None if self.variance is None else self.variance[window, y, x]
         other = None if self.variance is None else self.variance[beside]
+        # a window takes up whole cells of the grid
+        height = -(-self.side // pitch) * pitch
+        usable = np.zeros((len(self) * height, self.side), bool)
+        usable[window * height + y, x] = True
         spectra, neighbours = self.spectra[window, y, x], self.spectra[beside]
-        beyond = few + np.where(turn == 1, self.side, 1)
-        return Sample(few, beyond, spectra, variance, np.ones((1, 1), bool), self.preprocessor, 1,
+        return Sample(window * height + y, x, spectra, variance, usable, self.preprocessor, pitch,
                       paired, neighbours, other)  # fmt: skip
+
+    def of_window(self, window: int, sample: Sample) -> tuple[Pixels, Pixels]:
+        """Rows and columns within a window of the pixels of :meth:`sample` that lie there, and of their neighbours."""
+        height = len(sample.usable) // len(self)
+        own = np.flatnonzero(sample.rows // height == window)
+        paired = np.intersect1d(own, sample.paired, assume_unique=True)
+        y, x, turn = sample.rows % height, sample.columns, paired % 2
+        return (y[own], x[own]), (y[paired] + turn, x[paired] + 1 - turn)
 
     def _read(self, slot: int) -> None:
         """Fill a slot with the next place that holds data, or leave the best of several tries there."""

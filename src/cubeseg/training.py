@@ -234,8 +234,8 @@ def learned_from_patches(
     notes: list[str] = []
     yield from train(PatchLesson(model, patches, config.seed), config, history, notes)
     found = yield from reported(found_classes(model, patches, config), "cluster", "Refining the classes")
-    if len(found.clustering.centroids) < config.clusters[0]:
-        notes.append(f"only {len(found.clustering.centroids)} of {config.clusters[0]} classes hold pixels")
+    if int(found.owner.max()) < config.clusters[0]:
+        notes.append(f"only {int(found.owner.max())} of {config.clusters[0]} classes hold pixels")
     # neighbours have been heard already
     strength = 0.0 if config.coherence == "auto" else float(config.coherence)
     rules = Rules(owner=found.owner, strength=strength)

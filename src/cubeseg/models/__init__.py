@@ -48,8 +48,11 @@ class Model(Protocol):
 
     def encode_around(
         self, spectra: Float32, variance: Float32 | None, usable: NDArray[np.bool_]
-    ) -> tuple[Float32, Float32]:
-        """Codes (y, x, d) and errors (y, x) of binned spectra (y, x, bins) side by side; only where `reach` > 0."""
+    ) -> tuple[Float32, Float32, Float32]:
+        """Codes (y, x, d), errors (y, x) of binned spectra (y, x, bins) side by side; these as likelihoods see them.
+
+        Asked for only where `reach` > 0.
+        """
 
     def stretch(self, metric: Float32 | None) -> None:
         """From now on give codes times this matrix (d, d), in which distances are those of the classes; None: as is."""

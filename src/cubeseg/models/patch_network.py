@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["REACH", "PatchNetwork", "PatchSpec", "mean_shift"]
+__all__ = ["REACH", "PatchNetwork", "PatchSpec", "mean_shift", "pooled"]
 
 # pixels on each side that a code depends on: two convolutions and one neighbourhood of the mean shift
 _RADIUS = 2
@@ -100,10 +100,10 @@ class PatchNetwork(nn.Module):
         pole = torch.ones_like(plane[:, :1])
         return functional.normalize(torch.cat([plane, pole], dim=1), dim=1)
 
-    def forward(self, inputs: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes before and after the mean shift, (b, latent + 1, y, x) each."""
+    def forward(self, inputs: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes before and after the mean shift, (b, latent + 1, y, x) each, and its weights (b, 25, y, x)."""
         codes = self.codes(inputs, seen)
-        return codes, mean_shift(codes, seen, functional.softplus(self.bandwidth), self.spec.shifts)
+        return codes, *mean_shift(codes, seen, functional.softplus(self.bandwidth), self.spec.shifts)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Features (n, inputs) that codes (n, latent + 1) stand for."""
@@ -112,7 +112,7 @@ class PatchNetwork(nn.Module):
         return features
 
 
-def mean_shift(codes: Tensor, seen: Tensor, bandwidth: Tensor, steps: int) -> Tensor:
+def mean_shift(codes: Tensor, seen: Tensor, bandwidth: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Move each code towards the neighbours (5 x 5) that are like it.
 
     z_i <- sum_j w_ij e_j / sum_j w_ij with w_ij = exp(-|e_j - z_i|^2 / 2 h^2), e_j the codes as they were: a softmax of
@@ -128,8 +128,10 @@ def mean_shift(codes: Tensor, seen: Tensor, bandwidth: Tensor, steps: int) -> Te
 
     Returns
     -------
-    Tensor, shape (b, d, y, x)
+    shifted : Tensor, shape (b, d, y, x)
         Of unit norm.
+    weights : Tensor, shape (b, 25, y, x)
+        Of the neighbours in the last step, row by row; their sum is 1.
     """
     b, d, height, width = codes.shape
     side = 2 * _RADIUS + 1
@@ -144,8 +146,23 @@ def mean_shift(codes: Tensor, seen: Tensor, bandwidth: Tensor, steps: int) -> Te
             scores = torch.einsum("bdjn,bdn->bjn", near, shifted.detach()) / bandwidth.square()
             weights = torch.softmax(scores + hidden, dim=1)
             shifted = torch.einsum("bdjn,bjn->bdn", near, weights)
-    shifted = torch.where(alone, flat, shifted)
-    return functional.normalize(shifted, dim=1).view(b, d, height, width)
+    shifted = functional.normalize(torch.where(alone, flat, shifted), dim=1)
+    return shifted.view(b, d, height, width), weights.view(b, side * side, height, width)
+
+
+def pooled(spectra: Tensor, weights: Tensor) -> Tensor:
+    """Counts (y, x, bins) with those of alike neighbours added, by the weights (25, y, x) of the mean shift.
+
+    The weighted mean, times the number of pixels that it is worth, 1 / sum w^2: so the outcome scatters as counts do.
+    """
+    height, width, _ = spectra.shape
+    side = 2 * _RADIUS + 1
+    wide = functional.pad(spectra, (0, 0, _RADIUS, _RADIUS, _RADIUS, _RADIUS))
+    total = torch.zeros_like(spectra)
+    for tap, weight in enumerate(weights):
+        down, across = divmod(tap, side)
+        total.addcmul_(wide[down : down + height, across : across + width], weight[..., None])
+    return total / weights.square().sum(dim=0)[..., None].clamp_min(1e-6)
 
 
 def _selu(*widths: int) -> nn.Sequential:

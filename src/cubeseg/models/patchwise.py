@@ -21,7 +21,7 @@ from cubeseg.config import FitConfig
 from cubeseg.crops import Crop, common
 from cubeseg.models.deep import pick_device
 from cubeseg.models.patch_losses import balance_loss, consistency_loss, published_losses, unsureness
-from cubeseg.models.patch_network import REACH, PatchNetwork, PatchSpec
+from cubeseg.models.patch_network import REACH, PatchNetwork, PatchSpec, pooled
 from cubeseg.patches import Patches
 from cubeseg.preprocess import Preprocessor
 
@@ -36,7 +36,11 @@ _FOLLOW, _SHARES, _PRIOR = 0.95, 0.9, 0.99
 _UNIFORM, _DEAD, _HIDDEN = 0.1, 1e-3, 0.15
 # how much worse than at its best the reconstruction may become
 _SLACK = 1.05
+# of the terms about classes beside the reconstruction, at most
+_WEIGHT = 0.03
 _TEMPERATURE = 0.05
+# least size of the dictionary
+_ENTRIES = 16
 # mean size of a code beside the constant that joins it, at the start
 _SIZE = 0.7
 
@@ -63,7 +67,8 @@ class PatchModel:
         self.spec = spec or PatchSpec(preprocessor.n_inputs, min(config.latent, preprocessor.n_inputs))
         self.network = PatchNetwork(self.spec).to(self.device)
         self.error_unit = 1.0
-        k, wide = config.clusters[1], self.spec.latent + 1
+        # more than are asked for, so that a rare class need not share an entry; alike ones are merged in the end
+        k, wide = config.clusters[1] if self.published else max(_ENTRIES, config.clusters[1]), self.spec.latent + 1
         self.dictionary = torch.nn.Parameter(functional.normalize(torch.randn(k, wide), dim=1).to(self.device))
         self.dictionary.requires_grad_(self.published)
         self.spread = _TEMPERATURE**0.5
@@ -186,7 +191,7 @@ class PatchModel:
         views = [(w, crop) for side in (0, 1) for w, crop in zip(windows, (c[side] for c in crops), strict=True)]
         inputs, usable = self._views(patches, views)
         shown = usable & torch.from_numpy(self._rng.random(tuple(usable.shape)) >= _HIDDEN).to(self.device)
-        raw, codes = self.network(inputs, usable if self.published else shown)
+        raw, codes, _ = self.network(inputs, usable if self.published else shown)
         if not bool(usable.any()):
             zero = codes.sum() * 0.0
             return {"total": zero}
@@ -223,19 +228,39 @@ class PatchModel:
             if not patches.usable[w].any():
                 continue
             variance = None if patches.variance is None else patches.variance[w]
-            codes, _ = self.encode_around(patches.spectra[w], variance, patches.usable[w])
+            codes, _, _ = self.encode_around(patches.spectra[w], variance, patches.usable[w])
             found.append(codes[patches.usable[w]])
         return np.concatenate(found) if found else np.zeros((0, self.spec.latent + 1), np.float32)
 
-    def encode_around(self, spectra: Float32, variance: Float32 | None, usable: Bool) -> tuple[Float32, Float32]:
-        """Codes (y, x, d) and reconstruction errors (y, x) of binned spectra (y, x, bins) that see each other.
+    def encode_around(
+        self, spectra: Float32, variance: Float32 | None, usable: Bool
+    ) -> tuple[Float32, Float32, Float32]:
+        """Codes and errors of binned spectra that see each other.
 
         Those of pixels nearer to the border than :attr:`reach` are exact only where the image ends there.
+
+        Parameters
+        ----------
+        spectra, variance : arrays of float32, shape (y, x, bins)
+        usable : array of bool, shape (y, x)
+
+        Returns
+        -------
+        codes : array of float32, shape (y, x, d)
+        errors : array of float32, shape (y, x)
+        seen : array of float32, shape (y, x, bins)
+            The spectra as likelihoods take them: counts together with those of alike neighbours.
         """
         height, width, bins = spectra.shape
         noise = None if variance is None else variance.reshape(-1, bins)
         inputs = self._tensor(self.preprocessor.features(spectra.reshape(-1, bins), noise).inputs)
-        return self._encoded(inputs.view(1, height, width, -1), torch.from_numpy(usable[None]).to(self.device))
+        there = torch.from_numpy(usable[None]).to(self.device)
+        codes, errors, weights = self._encoded(inputs.view(1, height, width, -1), there)
+        if not self.by_counts:
+            return codes, errors, spectra
+        with torch.inference_mode():
+            seen = pooled(self._tensor(np.where(usable[..., None], spectra, 0)), weights[0])
+        return codes, errors, seen.cpu().numpy()
 
     def encode(self, spectra: Float32, variance: Float32 | None = None) -> tuple[Float32, Float32]:
         """Codes (n, d) and errors (n,) of binned spectra (n, bins), each without neighbours."""
@@ -246,14 +271,26 @@ class PatchModel:
             inputs = self._tensor(
                 self.preprocessor.features(spectra[part], None if variance is None else variance[part]).inputs
             )
-            codes, error = self._encoded(inputs[:, None, None], torch.ones(len(inputs), 1, 1, dtype=torch.bool))
+            codes, error, _ = self._encoded(inputs[:, None, None], torch.ones(len(inputs), 1, 1, dtype=torch.bool))
             found.append(codes.reshape(len(inputs), -1))
             errors.append(error.ravel())
         return np.concatenate(found), np.concatenate(errors)
 
+    def expected(self, codes: Float32) -> Float32:
+        """Features (n, inputs) that codes (n, latent + 1) stand for."""
+        self.network.eval()
+        with torch.inference_mode():
+            return np.asarray(self.network.decode(self._tensor(codes)).cpu().numpy())
+
     def stretch(self, metric: Float32 | None) -> None:
         """From now on give codes times this matrix (d, d)."""
         self._metric = None if metric is None else self._tensor(metric)
+
+    @property
+    def by_counts(self) -> bool:
+        """Whether classes are told apart by the photons of pixels and their alike neighbours, not by codes alone."""
+        counts = self.preprocessor.likelihood == "multinomial"
+        return counts and self.config.refine and not self.published
 
     @property
     def metric(self) -> Float32 | None:
@@ -316,17 +353,18 @@ class PatchModel:
     def _unit(self) -> Tensor:
         return functional.normalize(self.dictionary, dim=1)
 
-    def _encoded(self, inputs: Tensor, usable: Tensor) -> tuple[Float32, Float32]:
-        """Codes (..., d) and errors of inputs (b, y, x, features), the batch joined with the rows."""
+    def _encoded(self, inputs: Tensor, usable: Tensor) -> tuple[Float32, Float32, Tensor]:
+        """Codes (..., d) and errors of inputs (b, y, x, features), the batch joined with the rows; and weights."""
         self.network.eval()
         with torch.inference_mode():
-            codes = self.network(inputs, usable.to(self.device))[1].movedim(1, -1)
+            _, moved, weights = self.network(inputs, usable.to(self.device))
+            codes = moved.movedim(1, -1)
             flat = codes.reshape(-1, codes.shape[-1])
             error = (self.network.decode(flat) - inputs.reshape(len(flat), -1)).square().mean(dim=1)
             if self._metric is not None:
                 flat = flat @ self._metric
             shape = (codes.shape[0] * codes.shape[1], codes.shape[2])
-            return flat.view(*shape, -1).cpu().numpy(), error.view(shape).cpu().numpy()
+            return flat.view(*shape, -1).cpu().numpy(), error.view(shape).cpu().numpy(), weights
 
     def _views(self, patches: Patches, views: Sequence[tuple[int, Crop]]) -> tuple[Tensor, Tensor]:
         """Features (b, side, side, inputs) of crops and which of their pixels are usable."""
@@ -364,7 +402,7 @@ class PatchModel:
         self._best = min(self._best, self._smooth)
         excess = self._smooth / (_SLACK * self._best + 1e-12) - 1
         self._factor = float(np.clip(self._factor * np.exp(-np.clip(excess, -0.02, 0.1)), 1e-3, 1.0))
-        return 0.1 * self._factor
+        return _WEIGHT * self._factor
 
     def _published(self, raw: Tensor, member: Tensor, usable: Tensor) -> dict[str, Tensor]:
         """The published terms, and the second owner of the centroids."""
