@@ -216,9 +216,11 @@ def _segment(options: argparse.Namespace) -> None:
     }
     config = FitConfig.from_toml(options.config, **given) if options.config else FitConfig.from_mapping(given)
     output = Path(options.output)
-    if len(options.cube) > 1 or output.is_dir():
+    if len(options.cube) > 1 or (output.is_dir() and config.method == "global"):
         _segment_series(options, config, output)
         return
+    if output.is_dir():
+        raise DataError(f"{output}: is a folder; give the result a name, for example {output / 'result.h5'}")
     options.cube = options.cube[0]
     if not output.parent.is_dir():
         raise DataError(f"{output}: the folder {output.parent} does not exist; make it first")

@@ -122,7 +122,8 @@ def _looked_at(index: int, opened: Callable[[], Cube], members: Sequence[_Member
         except DataError as error:
             own, other = (f"{len(c.axis)} bands, {c.axis.label}" for c in (cube, first))
             raise DataError(f"{error}. Its axis: {own}; that of {first.name}: {other}") from error
-    look = probe(view)
+    with guarded(cube):
+        look = probe(view)
     if members and noise == "auto" and look.noise != members[0].probe.noise:
         kinds = {"poisson": "counts", "gaussian": "continuous values"}
         raise DataError(

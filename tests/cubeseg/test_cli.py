@@ -69,6 +69,7 @@ def test_configuration_file(tmp_path, capsys, painting_file):
         (["segment", "CUBE"], "-o/--output"),
         (["segment", "CUBE", "-o", "none/r.h5"], "does not exist"),
         (["segment", "CUBE", "-o", "CUBE"], "is the cube itself"),
+        (["segment", "CUBE", "-o", "."], "is a folder"),
         (["segment", "CUBE", "-o", "r.h5", "--clusters", "9:4"], "reversed"),
         (["segment", "CUBE", "-o", "r.h5", "--clusters", "x"], "neither a number"),
         (["segment", "CUBE", "-o", "r.h5", "--method", "unmix"], "not built yet"),

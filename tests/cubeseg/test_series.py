@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cubeseg import FitConfig, load
 from cubeseg.cli import main
+from cubeseg.cube import Source
 from cubeseg.samples import leaf, write_leaf, write_sample
 from cubeseg.series import segment_series
 from cubeseg.steps import finish
@@ -88,6 +91,22 @@ def test_another_axis_is_resampled_an_uncalibrated_one_refused_with_its_name(tmp
     assert second.spectra.total.shape[1] == 31
     truth = np.load(tmp_path / "b.truth.npy")
     assert np.bincount(first.labels[truth == 1]).argmax() == np.bincount(second.labels[truth == 1]).argmax()
+
+
+def test_a_cube_that_breaks_while_it_is_read_is_named():
+    good = leaf(64, 5, 1, n_bands=31).cube
+
+    class Broken:
+        shape, dtype, ndim = good.data.shape, good.data.dtype, 3
+
+        def __getitem__(self, key):
+            raise OSError("Input/output error")
+
+    bad = replace(good, data=Broken(), source=Source("/scans/broken.h5"))
+    config, kept = FitConfig(method="global", patch=16, clusters=(3, 3), epochs=2), []
+    done = finish(segment_series([lambda: bad, lambda: good], config, lambda index, _: kept.append(index)))
+    assert kept == [1]
+    assert "broken.h5" in str(done.failed[0])
 
 
 def test_counts_and_reflectance_do_not_mix():
