@@ -21,7 +21,7 @@ from cubeseg.steps import passing
 from cubeseg.threads import limited
 from cubeseg.training import block_bytes, guarded
 
-__all__ = ["apply"]
+__all__ = ["apply", "summed"]
 
 Float32 = NDArray[np.float32]
 
@@ -95,7 +95,7 @@ def apply(result: Segmentation, cube: Cube) -> Generator[FitEvent, None, Segment
         made = yield from passing(steps, lambda step: FitEvent("label", share * step[0], step[1]))
         spectra = made.spectra
         if view is not cube:
-            spectra = yield from _summed(cube, made, size)
+            spectra = yield from summed(cube, made, size)
     notes = _notes(result, covered, unlike[0] if unlike else 0, cube, known)
     spectra.grow(max([0, *(c.id for c in result.classes)]) + 1)
     return replace(
@@ -125,7 +125,7 @@ def _seen(profiles: Float32, prepare: Preprocessor, covered: NDArray[np.bool_]) 
     return made
 
 
-def _summed(cube: Cube, made: Segmentation, size: int) -> Generator[FitEvent, None, ClassSpectra]:
+def summed(cube: Cube, made: Segmentation, size: int) -> Generator[FitEvent, None, ClassSpectra]:
     """Class spectra on the cube's own axis."""
     spectra, done = ClassSpectra(cube.n_bands, int(made.labels.max(initial=0)) + 1), 0
     for block in cube.blocks(size):

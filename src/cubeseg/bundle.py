@@ -262,16 +262,27 @@ class StoredModel:
         self.method, self.preprocessor, self._config = method, preprocessor, config
         self._arrays, self._settings = arrays, settings
         self._live: Any = None
+        self.reach = int(settings.get("reach", 0))
 
     def encode(
         self, spectra: NDArray[np.float32], variance: NDArray[np.float32] | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Codes and reconstruction errors of binned spectra (n, bins)."""
+        codes, errors = self._model().encode(spectra, variance)
+        return codes, errors
+
+    def encode_around(
+        self, spectra: NDArray[np.float32], variance: NDArray[np.float32] | None, usable: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Codes and errors of binned spectra (y, x, bins) that see each other, and these as likelihoods see them."""
+        codes, errors, seen = self._model().encode_around(spectra, variance, usable)
+        return codes, errors, seen
+
+    def _model(self) -> Any:
         if self._live is None:
             model = model_class(self.method)
             self._live = model.restore(self.preprocessor, self._config, self._arrays, self._settings)
-        codes, errors = self._live.encode(spectra, variance)
-        return codes, errors
+        return self._live
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Weights, by name."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from cubeseg import __version__
 from cubeseg.errors import ConfigError, CubeSegError, DataError, JobError
+from cubeseg.terminal import driven
 
 __all__ = ["main"]
 
@@ -73,12 +74,20 @@ def _parser() -> argparse.ArgumentParser:
     info.set_defaults(run=_info)
 
     segment = commands.add_parser("segment", help="cluster a cube into a result file")
-    segment.add_argument("cube", help="a cube; or a result, to merge its classes down to --clusters N")
-    segment.add_argument("-o", "--output", required=True, metavar="RESULT.h5")
-    segment.add_argument("--method", help="deep (default), pca; global and unmix are to come")
+    segment.add_argument(
+        "cube", nargs="+", help="a cube; a series of cubes; or a result, to merge its classes down to --clusters N"
+    )
+    segment.add_argument(
+        "-o", "--output", required=True, metavar="RESULT.h5", help="for a series, a folder: one result file per cube"
+    )
+    segment.add_argument(
+        "--method", help="deep (default); global (learns from patches; for a series); pca (a quick look)"
+    )
     segment.add_argument("--clusters", help="a number (8), or a range from which it is chosen (4:12)")
     segment.add_argument("--config", metavar="FILE.toml", help="options from a file; those given here win")
-    segment.add_argument("--preset", help="default, or paper (as published, arXiv 2401.17695)")
+    segment.add_argument(
+        "--preset", help="default; paper (as published, arXiv 2401.17695); paper-global (the losses of 2512.24172)"
+    )
     segment.add_argument("--epochs", type=int)
     segment.add_argument("--seed", type=int)
     segment.add_argument("--device", help="auto (default), cpu, cuda, mps")
@@ -213,6 +222,12 @@ def _segment(options: argparse.Namespace) -> None:
     }
     config = FitConfig.from_toml(options.config, **given) if options.config else FitConfig.from_mapping(given)
     output = Path(options.output)
+    if len(options.cube) > 1 or (output.is_dir() and config.method == "global"):
+        _segment_series(options, config, output)
+        return
+    if output.is_dir():
+        raise DataError(f"{output}: is a folder; give the result a name, for example {output / 'result.h5'}")
+    options.cube = options.cube[0]
     if not output.parent.is_dir():
         raise DataError(f"{output}: the folder {output.parent} does not exist; make it first")
     if is_result(options.cube):
@@ -224,19 +239,54 @@ def _segment(options: argparse.Namespace) -> None:
     _finish(fit(cube, config), output)
 
 
+def _segment_series(options: argparse.Namespace, config: Any, folder: Path) -> None:
+    """One dictionary for all cubes, one result file for each."""
+    from cubeseg.series import segment_series
+
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: is a file; the results of a series go into a folder")
+    if not folder.exists() and not folder.parent.is_dir():
+        raise DataError(f"{folder}: the folder {folder.parent} does not exist; make it first")
+    paths = [Path(name) for name in options.cube]
+    outputs = [folder / f"{name}.h5" for name in _distinct([p.stem for p in paths])]
+    for path, output in zip(paths, outputs, strict=True):
+        if output.exists() and path.exists() and output.samefile(path):
+            raise DataError(f"{output}: is one of the cubes; give the results another folder")
+
+    def opener(path: Path) -> Any:
+        return lambda: _opened(argparse.Namespace(**(vars(options) | {"cube": str(path)})))
+
+    notes: list[str] = []
+
+    def keep(index: int, result: Any) -> None:
+        folder.mkdir(exist_ok=True)
+        result.save(outputs[index])
+        notes.extend(f"{outputs[index]}: {note}" for note in result.notes)
+        print(f"{outputs[index]}: {result.n_clusters} classes, {int((result.labels > 0).sum())} pixels")
+
+    outcome = driven(segment_series([opener(p) for p in paths], config, keep))
+    for note in notes:
+        print(f"cubeseg: note: {note}", file=sys.stderr)
+    if outcome.failed:
+        reasons = "; ".join(str(error) for _, error in sorted(outcome.failed.items()))
+        kind = JobError if all(isinstance(e, JobError) for e in outcome.failed.values()) else DataError
+        raise kind(f"{outcome.done} of {len(paths)} cubes were segmented; not: {reasons}")
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Names of files, numbered where some are the same."""
+    found: list[str] = []
+    for name in names:
+        number, given = 2, name
+        while given in found:
+            given, number = f"{name}-{number}", number + 1
+        found.append(given)
+    return found
+
+
 def _finish(steps: Any, output: Path) -> None:
     """Drive a long job to its end with a bar, and save its result."""
-    progress = _Progress()
-    try:
-        while True:
-            try:
-                event = next(steps)
-            except StopIteration as stop:
-                result = stop.value
-                break
-            progress.show(event.done, event.message)
-    finally:
-        progress.end()
+    result = driven(steps)
     result.save(output)
     for note in result.notes:
         print(f"cubeseg: note: {note}", file=sys.stderr)
@@ -337,7 +387,8 @@ def _report(options: argparse.Namespace) -> None:
 def _formats() -> str:
     return (
         "comma-separated: tiff, png, envi (label images); figure, figure-svg, figure-pdf, overlay (pictures); fits; "
-        "geojson, svg, ds9 (outlines); csv, ecsv, classes (tables); hdf5 (everything), nexus, zarr; report; default %(default)s"
+        "geojson, svg, ds9 (outlines); csv, ecsv, classes (tables); hdf5 (everything), nexus, zarr; report; "
+        "default %(default)s"
     )
 
 
@@ -360,25 +411,6 @@ def _sample(options: argparse.Namespace) -> None:
         options.name, options.output, size=options.size, counts=options.counts, seed=options.seed, tier=options.tier
     )
     print(f"{options.output} and its truth {truth}")
-
-
-class _Progress:
-    """A bar on a terminal, silence in a pipe."""
-
-    def __init__(self) -> None:
-        self._on = sys.stderr.isatty()
-        self._last = ""
-
-    def show(self, done: float, message: str) -> None:
-        filled = round(24 * done)
-        text = f"[{'#' * filled}{'.' * (24 - filled)}] {done:4.0%} {message}"
-        if self._on and text != self._last:
-            print(f"\r{text:<79}", end="", file=sys.stderr, flush=True)
-            self._last = text
-
-    def end(self) -> None:
-        if self._last:
-            print(f"\r{'':<79}\r", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ from cubeseg.errors import ConfigError
 
 __all__ = ["PRESETS", "FitConfig", "Ramp", "Scaling", "parse_clusters", "parse_coherence", "parse_memory"]
 
-Method = Literal["deep", "pca"]
+Method = Literal["deep", "global", "pca"]
 NoiseChoice = Literal["auto", "poisson", "gaussian"]
 Scaling = Literal["hellinger", "log-max", "shape", "shape+brightness", "whitened", "signal", "signal+brightness"]
-_LATER = {"global": "Deep Global Clustering", "unmix": "unmixing"}
+_LATER = {"unmix": "unmixing"}
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,10 @@ class FitConfig:
 
     Parameters
     ----------
-    method : {"deep", "pca"}
-        "deep": autoencoder + iterative K-means (arXiv 2401.17695). "pca": principal components + K-means, as
-        a quick look and a baseline.
+    method : {"deep", "global", "pca"}
+        "deep": autoencoder + iterative K-means (arXiv 2401.17695). "global": one dictionary of classes learned from
+        patches, neighbours included, for cubes and series of any size (arXiv 2512.24172). "pca": principal components +
+        K-means, as a quick look and a baseline.
     clusters : (int, int)
         Smallest and largest number of classes; equal numbers fix it.
     epochs : int
@@ -126,6 +127,11 @@ class FitConfig:
         Spectra with more bands are summed (counts) or averaged down to at most this many.
     sample : int
         At most this many spectra are drawn for the training, evenly over the image.
+    patch : int
+        Side in pixels of the patches that method "global" learns from.
+    objective : {"information", "published"}
+        Of method "global": information about the classes with registered views and a reconstruction that holds it, or
+        the published set of losses, which is kept for comparison.
     scheduler : str
         Address of a running Dask scheduler ("tcp://host:8786") whose workers read and label the cube; empty = this
         machine. The labels are the same.
@@ -164,11 +170,15 @@ class FitConfig:
     learning_rate: float = 1e-3
     bins: int = 1024
     sample: int = 32768
+    patch: int = 32
+    objective: Literal["information", "published"] = "information"
     scheduler: str = ""
 
     def __post_init__(self) -> None:
         if self.method in _LATER:
-            raise ConfigError(f"method '{self.method}' ({_LATER[self.method]}) is not built yet; use deep or pca")
+            raise ConfigError(
+                f"method '{self.method}' ({_LATER[self.method]}) is not built yet; use deep, global or pca"
+            )
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name}: '{getattr(self, name)}' is not one of {', '.join(allowed)}")
@@ -182,6 +192,8 @@ class FitConfig:
         for name in ("epochs", "layers", "encoding", "latent", "batch", "bins", "sample"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 8 <= self.patch <= 256:
+            raise ConfigError(f"patch: its side must lie between 8 and 256 pixels, not {self.patch}")
         if self.threads < 0:
             raise ConfigError(f"threads must not be negative, not {self.threads}")
         if self.seed < 0:
@@ -251,7 +263,8 @@ class FitConfig:
             raise ConfigError(f"{path}: {error}") from error
 
 
-# "paper": the class defaults of the published code (arXiv 2401.17695), see docs/how-it-works.md for what differs
+# "paper": the class defaults of the published code (arXiv 2401.17695); "paper-global": the loss set of the published
+# code of Deep Global Clustering (arXiv 2512.24172); see docs/how-it-works.md for what differs
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
@@ -260,6 +273,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "reconstruction": "absolute", "scaling": "log-max", "bounded": True, "coordinates": "latent", "refine": False,
         "coherence": 0.0, "batch": 256, "learning_rate": 1e-3, "schedule": "plateau", "settled": 1.0,
     },
+    "paper-global": {"method": "global", "objective": "published", "settled": 1.0, "coherence": 0.0},
 }  # fmt: skip
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -273,6 +287,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "clustering_loss": ("silhouette", "kmeans", "prototypes"),
     "selection": ("agreement", "silhouette"),
     "weighting": ("fixed", "constrained"),
+    "objective": ("information", "published"),
     "reconstruction": ("relative", "absolute"),
     "schedule": ("onecycle", "plateau"),
     "scaling": ("auto", *get_args(Scaling)),

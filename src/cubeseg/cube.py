@@ -275,7 +275,7 @@ class Cube:
     def places(self, max_bytes: int = 64 << 20) -> Iterator[tuple[slice, slice]]:
         """Rows and columns of the rectangles of :meth:`blocks`."""
         height, width = self.image_shape
-        tall, wide = self._chunk()
+        tall, wide = self.chunk
         pixels = max(1, max_bytes // (4 * self.n_bands))
         if getattr(self.data, "chunks", None) and tall * wide <= (8 if self._computed else 2) * pixels:
             # a part of a chunk costs as much as all of it, above all where it has to be computed
@@ -314,7 +314,7 @@ class Cube:
                     result[pixels, bands] = self.data[bands, rows[pixels], columns[pixels]].T
                     let_go(self.data)
             return result
-        tall, wide = self._chunk()
+        tall, wide = self.chunk
         down, across = _number(rows, tall, self._sizes(1)), _number(columns, wide, self._sizes(2))
         tiles = down * self.image_shape[1] + across
         order = np.argsort(tiles, kind="stable")
@@ -332,7 +332,8 @@ class Cube:
         """Read one pixel's spectrum, shape (bands,)."""
         return np.asarray(self.data[:, row, column], dtype=np.float32)
 
-    def _chunk(self) -> tuple[int, int]:
+    @property
+    def chunk(self) -> tuple[int, int]:
         """Height and width of the pieces in which the file is best read."""
         if self._computed:
             return max(self._sizes(1)), max(self._sizes(2))

@@ -36,6 +36,8 @@ Bool = NDArray[np.bool_]
 _FAINTEST = -1000.0
 # pixels that are labelled together: what they need stays in the processor's cache
 _FEW = 512
+# side of the tiles in which pixels are labelled whose codes depend on those around
+_TILE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,6 +243,11 @@ class _Held:
 _Asked = tuple[slice, slice, Bool | None, Int32 | None]
 
 
+def _wider(span: slice, by: int, end: int) -> slice:
+    """A span with a margin, as far as there is one."""
+    return slice(max(0, span.start - by), min(end, span.stop + by))
+
+
 def _asked(cube: Cube, usable: Bool | None, fixed: Int32 | None, block_bytes: int) -> Iterator[_Asked]:
     for rows, columns in cube.places(block_bytes):
         here = rows, columns
@@ -280,13 +287,13 @@ class _Labeller(Piecewise["_Asked", _Part, _Part]):
         return {**self.__dict__, "model": model, "config": config}
 
     def read(self, cube: Cube, item: _Asked) -> Block:
-        """All bands."""
-        return cube.block(*item[:2])
+        """All bands, of the pixels around too where codes depend on them."""
+        return cube.block(*(_wider(s, self.model.reach, n) for s, n in zip(item[:2], cube.image_shape, strict=True)))
 
     def pieces(self, item: _Asked) -> list[tuple[slice, slice]]:
-        """Rectangles of few pixels."""
+        """Rectangles of few pixels; tiles where codes depend on the pixels around."""
         height, width = (span.stop - span.start for span in item[:2])
-        wide, tall = min(width, _FEW), max(1, _FEW // width)
+        wide, tall = (_TILE, _TILE) if self.model.reach else (min(width, _FEW), max(1, _FEW // width))
         return [
             (slice(top, min(top + tall, height)), slice(left, min(left + wide, width)))
             for top in range(0, height, tall)
@@ -297,10 +304,13 @@ class _Labeller(Piecewise["_Asked", _Part, _Part]):
         """Label the usable pixels of a piece."""
         rows, columns, usable, fixed = item
         prepare = self.model.preprocessor
-        alive = usable_pixels(block.part(*at), prepare.bands) if usable is None else usable[at]
-        raw, variance = block.part(*at).spectra(alive)
-        reduced, variance = prepare.reduce(raw, variance)
-        latent, error = self.model.encode(reduced, variance)
+        if self.model.reach:
+            alive, raw, reduced, latent, error = self._around(block, item, at)
+        else:
+            alive = usable_pixels(block.part(*at), prepare.bands) if usable is None else usable[at]
+            raw, variance = block.part(*at).spectra(alive)
+            reduced, variance = prepare.reduce(raw, variance)
+            latent, error = self.model.encode(reduced, variance)
         found = self.clustering.evidence(latent, reduced)
         labels = self._labels(found, None if fixed is None else fixed[at][alive])
         spectra = ClassSpectra(raw.shape[1], int(self.owner.max(initial=0)) + 1)
@@ -309,6 +319,39 @@ class _Labeller(Piecewise["_Asked", _Part, _Part]):
         y, x = np.nonzero(alive)
         y, x = y + (rows.start + at[0].start), x + (columns.start + at[1].start)
         return _Part(alive.size, y, x, latent, error, labels, evidence, spectra)
+
+    def _around(
+        self, block: Block, item: _Asked, at: tuple[slice, slice]
+    ) -> tuple[Bool, Float32, Float32, Float32, Float32]:
+        """Usable pixels (height, width) of a tile, and their spectra, raw and as likelihoods see them, codes, errors.
+
+        Tiles overlap by as much as a code depends on, so each pixel has the probabilities that it has in the whole.
+        """
+        reach, prepare = self.model.reach, self.model.preprocessor
+        ends = block.mask.shape
+        inner = [
+            slice(s.start + span.start - own.start, s.stop + span.start - own.start)
+            for s, span, own in zip(at, item[:2], (block.rows, block.columns), strict=True)
+        ]
+        outer = [_wider(s, reach, n) for s, n in zip(inner, ends, strict=True)]
+        part = block.part(outer[0], outer[1])
+        seen = usable_pixels(part, prepare.bands)
+        raw, variance = part.spectra(seen)
+        reduced, variance = prepare.reduce(raw, variance)
+        full = np.zeros((*seen.shape, reduced.shape[1]), np.float32)
+        full[seen] = reduced
+        noise = None
+        if variance is not None:
+            noise = np.zeros_like(full)
+            noise[seen] = variance
+        latent, error, felt = self.model.encode_around(full, noise, seen)
+        own = np.s_[
+            inner[0].start - outer[0].start : inner[0].stop - outer[0].start,
+            inner[1].start - outer[1].start : inner[1].stop - outer[1].start,
+        ]
+        wanted = np.zeros_like(seen)
+        wanted[own] = seen[own] if item[2] is None else seen[own] & item[2][at]
+        return wanted[own], raw[wanted[seen]], felt[wanted], latent[wanted], error[wanted]
 
     def joined(self, item: _Asked, pieces: Sequence[_Part]) -> _Part:
         """The labels of the block."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cubeseg.errors import DataError
 
-__all__ = ["score", "stability"]
+__all__ = ["information", "score", "stability"]
 
 
 def score(labels: NDArray[Any], truth: NDArray[Any]) -> dict[str, float]:
@@ -82,3 +82,24 @@ def stability(labellings: Sequence[NDArray[np.int32]]) -> float:
 
     pairs = [adjusted_rand_score(a, b) for i, a in enumerate(labellings) for b in labellings[:i]]
     return float(np.mean(pairs)) if pairs else 1.0
+
+
+def information(first: NDArray[np.int32], second: NDArray[np.int32]) -> tuple[float, float]:
+    """How much two labellings, shape (n,) each, tell about each other.
+
+    Returns
+    -------
+    nmi : float
+        Normalised mutual information (arithmetic mean), 0 to 1; 1 where both have one class only.
+    vi : float
+        Variation of information in nats (Meila 2007); 0 = the same.
+    """
+    table = contingency(first.astype(np.int64), second.astype(np.int64)) / max(first.size, 1)
+
+    def entropy(shares: NDArray[np.float64]) -> float:
+        shares = shares[shares > 0]
+        return float(-(shares * np.log(shares)).sum())
+
+    each = entropy(table.sum(axis=1)), entropy(table.sum(axis=0))
+    shared = sum(each) - entropy(table.ravel())
+    return (2 * shared / sum(each) if sum(each) > 1e-12 else 1.0), max(sum(each) - 2 * shared, 0.0)

@@ -30,6 +30,7 @@ from cubeseg.corrections import Start, corrected
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.events import FitEvent, on_bar, reported
+from cubeseg.known_codes import KnownCodes, of_codes
 from cubeseg.labelling import Found, Rules, labelled
 from cubeseg.models import model_class
 from cubeseg.sampling import Sample
@@ -139,6 +140,10 @@ def refine(
     run = config.run(result.config)
     yield FitEvent("read", 0.0, "Loading the method")
     make = model_class(result.model.method)
+    if config.epochs and make.reach:
+        raise ConfigError(
+            f"method '{result.model.method}' learns from corrections without further epochs; leave them out"
+        )
     with guarded(cube), limited(run.threads):
         return (yield from _refine(base, cube, config, run, make))
 
@@ -185,14 +190,15 @@ def _refine(
     yield FitEvent("train", on_bar("train", 0.0), "Preparing the model")
 
     def restored() -> Any:
-        model = make.restore(base.model.preprocessor, run, base.model.arrays(), base.model.settings())
-        # the metric is found anew, from the codes as they are
-        model.stretch(None)
-        return model
+        return make.restore(base.model.preprocessor, run, base.model.arrays(), base.model.settings())
 
-    model = restored()
-    codes = yield from encode(model, sample, "train", on_bar("train", 0.0))
-    found = yield from reported(corrected(start, codes, sample, model, run), "train", "Learning from the corrections")
+    model = seer = restored()
+    if model.reach:
+        sample, seer = of_codes(sample, base, model), KnownCodes()
+    # the metric is found anew, from the codes as they are
+    model.stretch(None)
+    codes = yield from encode(seer, sample, "train", on_bar("train", 0.0))
+    found = yield from reported(corrected(start, codes, sample, seer, run), "train", "Learning from the corrections")
     history: list[dict[str, float]] = []
     notes: list[str] = []
     # counts are labelled by themselves, not by their codes
@@ -208,6 +214,7 @@ def _refine(
             found = other
         else:
             model = restored()
+            model.stretch(None)
             notes.append("the encoder stayed as it was: neighbours agreed less on the classes after further training")
         del lesson
     if found.metric is not None:

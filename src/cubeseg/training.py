@@ -1,9 +1,10 @@
-"""The one training loop: a generator of frozen events that the viewer, the CLI and notebooks drive."""
+"""From a cube to its segmentation: a generator of frozen events that the viewer, the CLI and notebooks drive."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,19 +14,37 @@ from cubeseg.clustering import Clustering, align, iterative_kmeans
 from cubeseg.config import FitConfig
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, CubeSegError, JobError
-from cubeseg.events import FitEvent, Stage, on_bar, reported
+from cubeseg.events import FitEvent, on_bar, reported
 from cubeseg.executor import HERE, Executor
-from cubeseg.labelling import labelled
+from cubeseg.granularity import found_classes, seeded
+from cubeseg.labelling import Rules, labelled
+from cubeseg.learning import Lesson, PatchLesson, encode, train
 from cubeseg.models import Model, model_class
+from cubeseg.patches import Patches
+from cubeseg.probe import Probe, probe
 from cubeseg.rank import most_classes, noise_rank
 from cubeseg.refinement import choose_number, refined
 from cubeseg.sampling import Sample, draw_sample
 from cubeseg.scaling import scaled
-from cubeseg.segmentation import Segmentation
+from cubeseg.segmentation import Merge, Segmentation
 from cubeseg.steps import finish, passing
 from cubeseg.threads import limited
 
-__all__ = ["FitEvent", "Lesson", "block_bytes", "encode", "fit", "guarded", "read", "segment", "train"]
+__all__ = [
+    "FitEvent",
+    "Learned",
+    "Lesson",
+    "block_bytes",
+    "encode",
+    "executor_of",
+    "fit",
+    "guarded",
+    "labelled_by",
+    "learned_from_patches",
+    "read",
+    "segment",
+    "train",
+]
 
 Float32 = NDArray[np.float32]
 Int32 = NDArray[np.int32]
@@ -87,7 +106,7 @@ def fit(cube: Cube, config: FitConfig | None = None) -> Generator[FitEvent, None
     yield FitEvent("read", 0.0, "Loading the method")
     # torch comes with the methods that need it, and takes seconds
     make = model_class(config.method)
-    with guarded(cube), limited(config.threads), _executor(config) as executor:
+    with guarded(cube), limited(config.threads), executor_of(config) as executor:
         return (yield from _fit(cube, config, make, executor))
 
 
@@ -113,7 +132,8 @@ def guarded(cube: Cube) -> Iterator[None]:
         raise JobError(f"the computation failed: {str(error).splitlines()[0]}") from error
 
 
-def _executor(config: FitConfig) -> AbstractContextManager[Executor]:
+def executor_of(config: FitConfig) -> AbstractContextManager[Executor]:
+    """Where cubes are read and labelled."""
     if not config.scheduler:
         return nullcontext(HERE)
     from cubeseg.distributed import connected
@@ -121,9 +141,110 @@ def _executor(config: FitConfig) -> AbstractContextManager[Executor]:
     return connected(config.scheduler)
 
 
-def _fit(
-    cube: Cube, config: FitConfig, make: Callable[..., Any], executor: Executor
+@dataclass(eq=False)
+class Learned:
+    """What labels a cube, and how it came about.
+
+    Attributes
+    ----------
+    model : Model
+    clustering : Clustering
+        Of the model's codes.
+    usable : array of bool, shape (y, x), or None
+        Which pixels hold data, where that is known.
+    rules : Rules
+    history, notes, criteria, tree
+        As in :class:`cubeseg.segmentation.Segmentation`; the tree is made of the labels where it is None.
+    """
+
+    model: Model
+    clustering: Clustering
+    usable: NDArray[np.bool_] | None
+    rules: Rules = field(default_factory=Rules)
+    history: list[dict[str, float]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    criteria: dict[str, dict[int, float]] = field(default_factory=dict)
+    tree: list[Merge] | None = None
+
+
+def _fit(cube: Cube, config: FitConfig, make: Any, executor: Executor) -> Generator[FitEvent, None, Segmentation]:
+    if make.reach:
+        learned = yield from learned_from_patches([cube], [probe(cube)], config, make)
+    else:
+        learned = yield from _learned_from_pixels(cube, config, make, executor)
+    return (yield from labelled_by(learned, cube, config, executor))
+
+
+def labelled_by(
+    learned: Learned, cube: Cube, config: FitConfig, executor: Executor = HERE
 ) -> Generator[FitEvent, None, Segmentation]:
+    """Label every pixel of a cube with what was learned, from it or from others."""
+    steps = labelled(
+        cube, config, learned.usable, learned.model, learned.clustering, block_bytes(config), executor, learned.rules
+    )
+    result = yield from passing(steps, lambda step: FitEvent("label", on_bar("label", step[0]), step[1]))
+    result.history, result.criteria, result.notes = learned.history, learned.criteria, list(learned.notes)
+    result.tree = result.tree if learned.tree is None else list(learned.tree)
+    return result
+
+
+def learned_from_patches(
+    cubes: Sequence[Cube], probes: Sequence[Probe], config: FitConfig, make: Any
+) -> Generator[FitEvent, None, Learned]:
+    """One dictionary of classes for some cubes on the same spectral axis.
+
+    Parameters
+    ----------
+    cubes : sequence of Cube
+    probes : sequence of Probe
+        A first look at each.
+    config : FitConfig
+    make : class
+        Of a model with ``reach`` > 0.
+
+    Yields
+    ------
+    FitEvent
+
+    Returns
+    -------
+    Learned
+
+    Raises
+    ------
+    DataError
+        If they do not fit each other, or hold nothing to cluster.
+    JobError
+        If the training fails.
+    """
+    patches = Patches(cubes, probes, config)
+    yield from reported(patches.fill(), "read", "Reading patches")
+    usable = int(patches.usable.sum())
+    if config.clusters[0] > usable:
+        raise ConfigError(f"{config.clusters[0]} classes were asked for, but only {usable} pixels can be used")
+    sample = yield from _scale(patches.sample(), config)
+    patches.preprocessor = sample.preprocessor
+    del sample
+    yield FitEvent("train", on_bar("train", 0.0), "Preparing the model")
+    model = make(patches.preprocessor, config)
+    model.start(patches)
+    if config.objective != "published":
+        yield from reported(seeded(model, patches, config), "train", "Looking for the first classes", 0.0, 0.0)
+    history: list[dict[str, float]] = []
+    notes: list[str] = []
+    yield from train(PatchLesson(model, patches, config.seed), config, history, notes)
+    found = yield from reported(found_classes(model, patches, config), "cluster", "Refining the classes")
+    if int(found.owner.max()) < config.clusters[0]:
+        notes.append(f"only {int(found.owner.max())} of {config.clusters[0]} classes hold pixels")
+    # neighbours have been heard already
+    strength = 0.0 if config.coherence == "auto" else float(config.coherence)
+    rules = Rules(owner=found.owner, strength=strength)
+    return Learned(model, found.clustering, None, rules, history, notes, found.criteria, found.tree)
+
+
+def _learned_from_pixels(
+    cube: Cube, config: FitConfig, make: Any, executor: Executor
+) -> Generator[FitEvent, None, Learned]:
     sample = yield from read(cube, config, executor)
     candidates = _candidates(config, len(sample.rows))
     sample = yield from _scale(sample, config)
@@ -150,13 +271,8 @@ def _fit(
         clustering = yield from reported(refining, "cluster", "Refining the classes", 0.5)
         codes = yield from encode(model, sample, "cluster", on_bar("cluster", 1.0))
     clustering = _ordered(clustering, codes, sample, preview)
-    usable = sample.usable
     # maps of the image take the place of the training spectra in memory
-    del sample, codes
-    labelling = labelled(cube, config, usable, model, clustering, block_bytes(config), executor)
-    result = yield from passing(labelling, lambda step: FitEvent("label", on_bar("label", step[0]), step[1]))
-    result.history, result.notes, result.criteria = history, notes, criteria
-    return result
+    return Learned(model, clustering, sample.usable, history=history, notes=notes, criteria=criteria)
 
 
 def block_bytes(config: FitConfig) -> int:
@@ -204,136 +320,6 @@ def _bounded(candidates: range, sample: Sample, notes: list[str]) -> range:
     if most < candidates.stop - 1:
         notes.append(f"only {rank} spectra stand out of the noise; no more than {most} classes were tried")
     return range(candidates.start, min(candidates.stop, most + 1))
-
-
-class Lesson:
-    """What :func:`train` needs beside the optimiser: the loss of some spectra, and a look at the codes now and then.
-
-    Parameters
-    ----------
-    model : Model
-        That learns by gradient descent.
-    sample : Sample
-    """
-
-    def __init__(self, model: Any, sample: Sample) -> None:
-        self.model, self.sample = model, sample
-
-    def loss(self, chosen: NDArray[np.intp], progress: float) -> dict[str, Any]:
-        """Loss terms (tensors) of some spectra of the sample, "total" among them; `progress` runs from 0 to 1."""
-        terms: dict[str, Any] = self.model.loss(*self.sample.part(chosen), progress)
-        return terms
-
-    def recluster(self, codes: Float32) -> Int32:
-        """Move the prototypes to where the codes (n, d) are now; returns labels (n,) 0.. for a preview."""
-        labels: Int32 = self.model.recluster(codes)
-        return labels
-
-
-def train(
-    lesson: Lesson, config: FitConfig, history: list[dict[str, float]], notes: list[str]
-) -> Generator[FitEvent, None, Int32 | None]:
-    """Gradient descent: the only training loop.
-
-    Parameters
-    ----------
-    lesson : Lesson
-    config : FitConfig
-    history, notes : list
-        Grow: the losses of every epoch, and what people should know.
-
-    Yields
-    ------
-    FitEvent
-        For every batch, and with losses for every epoch.
-
-    Returns
-    -------
-    array of int32, shape (n,), or None
-        The last preview's labels of the sample.
-
-    Raises
-    ------
-    JobError
-        If the loss is not finite in the first epoch.
-    """
-    import torch
-
-    model, sample = lesson.model, lesson.sample
-    optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
-    n, epochs = len(sample.rows), model.epochs
-    per_epoch = -(-n // config.batch)
-    schedule = _schedule(optimiser, config, max(per_epoch * epochs, 2))
-    rng = np.random.default_rng(config.seed)
-    every = max(1, epochs // 10)
-    labels: Int32 | None = None
-    quiet = 0
-    good = model.snapshot()
-    for epoch in range(epochs):
-        sums: dict[str, float] = {}
-        order = rng.permutation(n)
-        for step in range(per_epoch):
-            chosen = np.sort(order[step * config.batch : (step + 1) * config.batch])
-            progress = (epoch + step / per_epoch) / epochs
-            terms = lesson.loss(chosen, progress)
-            optimiser.zero_grad(set_to_none=True)
-            terms["total"].backward()
-            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-            if not torch.isfinite(terms["total"]) or not torch.isfinite(norm):
-                note = _broken(epoch, float(terms["total"].detach()), config)
-                if epoch == 0:
-                    raise JobError(note)
-                model.reset(good)
-                notes.append(f"{note}; the model of epoch {epoch} was kept")
-                yield FitEvent("train", on_bar("train", 1.0), notes[-1], epoch, epochs)
-                return labels
-            optimiser.step()
-            if config.schedule == "onecycle":
-                schedule.step()
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach()) / per_epoch
-            done = on_bar("train", progress)
-            yield FitEvent("train", done, f"Training: epoch {epoch + 1} of {epochs}", epoch, epochs)
-        if config.schedule == "plateau":
-            schedule.step(sums["total"])
-        good = model.snapshot()
-        history.append({"epoch": epoch + 1} | sums)
-        image = None
-        if epoch == 0 or (epoch + 1) % every == 0 or epoch + 1 == epochs:
-            model.survey(sample)
-            codes = yield from encode(model, sample, "train", on_bar("train", (epoch + 1) / epochs))
-            before, labels = labels, lesson.recluster(codes)
-            quiet = quiet + 1 if before is not None and (before == labels).mean() >= config.settled else 0
-            image = sample.image(labels + 1)
-        message = f"Training: epoch {epoch + 1} of {epochs}"
-        yield FitEvent("train", on_bar("train", (epoch + 1) / epochs), message, epoch + 1, epochs, sums, image)
-        if quiet >= 2 and config.settled < 1:
-            break
-    return labels
-
-
-def _schedule(optimiser: Any, config: FitConfig, steps: int) -> Any:
-    from torch.optim import lr_scheduler
-
-    if config.schedule == "plateau":
-        return lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.1, patience=5)
-    return lr_scheduler.OneCycleLR(optimiser, config.learning_rate, total_steps=steps, pct_start=0.1)
-
-
-def _broken(epoch: int, loss: float, config: FitConfig) -> str:
-    return (
-        f"the loss became {loss:g} in epoch {epoch + 1}; a lower learning rate than {config.learning_rate:g} or a look "
-        "for broken pixels in the cube will help"
-    )
-
-
-def encode(model: Model, sample: Sample, stage: Stage, done: float) -> Generator[FitEvent, None, Float32]:
-    """Codes (n, d) of the sample."""
-    codes = []
-    for start in range(0, len(sample.rows), 8192):
-        codes.append(model.encode(*sample.part(slice(start, start + 8192)))[0])
-        yield FitEvent(stage, done, "Encoding the training spectra")
-    return np.concatenate(codes)
 
 
 def _cluster(codes: Float32, candidates: range, config: FitConfig) -> Generator[FitEvent, None, Clustering]:

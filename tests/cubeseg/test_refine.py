@@ -18,7 +18,7 @@ def sample():
     return painting(48, 200, 0)
 
 
-@pytest.fixture(scope="module", params=["pca", "deep"])
+@pytest.fixture(scope="module", params=["pca", "deep", "global"])
 def result(request, sample):
     return segment(sample.cube, FitConfig(method=request.param, clusters=(5, 5), epochs=4))
 

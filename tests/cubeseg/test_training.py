@@ -260,3 +260,8 @@ def test_threads_are_limited_while_it_runs_only():
     assert set(seen[1:]) == {1}
     assert torch.get_num_threads() == 2
     torch.set_num_threads(before)
+
+
+def test_ten_steps_in_all_are_no_crash():
+    cube, _ = counts_cube()
+    assert len(segment(cube, FitConfig(clusters=(4, 4), epochs=1, batch=72)).history) == 1

@@ -210,6 +210,23 @@ def test_deep_run_in_the_background(viewer, docks):
     assert button(segment, "cubeseg.train.run").isEnabled()
 
 
+def test_patches_from_the_panel_can_be_made_coarser(viewer, docks):
+    segment, _ = docks
+    session, previews = session_of(viewer), []
+    session.progressed.connect(lambda e: previews.append(e) if e.labels is not None else None)
+    run(viewer, segment, method="global", clusters=(8, 8), epochs=2)
+    assert session.result.config.method == "global"
+    assert previews
+    assert (session.labels_layer.data > 0).all()
+    slider = segment.findChild(QWidget, "cubeseg.classes.granularity")
+    assert slider.isEnabled()
+    most = len(session.result.classes)
+    assert (slider.minimum(), slider.maximum()) == (1, most)
+    slider.setValue(4)
+    wait(lambda: len(session.result.classes) == 4, 20)
+    assert np.unique(session.labels_layer.data).size == 4
+
+
 def test_cancel_and_pause(viewer, docks):
     segment, _ = docks
     session, events = session_of(viewer), []

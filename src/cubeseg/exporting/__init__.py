@@ -15,7 +15,9 @@ from cubeseg.segmentation import Segmentation
 __all__ = ["FORMATS", "Format", "Planned", "export", "planned"]
 
 FORMATS: dict[str, Format] = {
-    known.name: known for module in (labels, picture, fits_file, tables, vector, containers, report) for known in module.FORMATS
+    known.name: known
+    for module in (labels, picture, fits_file, tables, vector, containers, report)
+    for known in module.FORMATS
 }
 
 

@@ -132,7 +132,7 @@ def _coloured(values: NDArray[np.float32], top: float, name: str) -> NDArray[np.
 
     shown = colormaps[name](np.clip(np.nan_to_num(values) / top, 0, 1))[..., :3]
     shown[~np.isfinite(values)] = 1.0
-    return (shown * 255).astype(np.uint8)
+    return np.asarray(shown * 255, np.uint8)
 
 
 def _figure(pixels: NDArray[np.uint8], caption: str, scaled: Segmentation | None = None) -> str:
@@ -284,7 +284,7 @@ def _write(result: Segmentation, path: Path, cube: Cube | None = None) -> None:
 
 FORMATS = (
     Format(
-        "report", "Report, HTML", "Maps, classes, spectra and what they suggest, what was done: one page to file or print",
+        "report", "Report, HTML", "Maps, classes, spectra and what they suggest: one page to file or print",
         "{stem}-report.html", _write, lambda result: 600_000 + 60 * len(result.classes) * len(result.axis),
     ),
 )  # fmt: skip

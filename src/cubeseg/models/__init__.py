@@ -1,7 +1,8 @@
 """The methods: one file each, found by name; what they share is the protocol :class:`Model`.
 
 A method that learns by gradient descent (``epochs`` > 0) also offers ``parameters()``, ``loss(...)`` and
-``recluster(...)``, see :class:`cubeseg.models.deep.DeepModel`.
+``recluster(...)``, see :class:`cubeseg.models.deep.DeepModel`. One whose codes depend on the pixels around
+(``reach`` > 0) learns from patches and finds its classes itself, see :class:`cubeseg.models.patchwise.PatchModel`.
 """
 
 from __future__ import annotations
@@ -19,17 +20,23 @@ __all__ = ["METHODS", "Model", "model_class", "preload"]
 
 Float32 = NDArray[np.float32]
 
-METHODS = {"deep": "cubeseg.models.deep:DeepModel", "pca": "cubeseg.models.pca:PCAModel"}
+METHODS = {
+    "deep": "cubeseg.models.deep:DeepModel",
+    "global": "cubeseg.models.patchwise:PatchModel",
+    "pca": "cubeseg.models.pca:PCAModel",
+}
 
 
 class Model(Protocol):
     """A way from binned spectra to codes that K-means can cluster.
 
-    `error_unit` is the reconstruction error of the median pixel of the cube that it was trained on.
+    `error_unit` is the reconstruction error of the median pixel of the cube that it was trained on; `reach` how many
+    pixels on each side a code depends on.
     """
 
     method: str
     epochs: int
+    reach: int
     preprocessor: Preprocessor
     error_unit: float
 
@@ -38,6 +45,14 @@ class Model(Protocol):
 
     def encode(self, spectra: Float32, variance: Float32 | None = None) -> tuple[Float32, Float32]:
         """Codes (n, d) and reconstruction errors (n,) of binned spectra (n, bins)."""
+
+    def encode_around(
+        self, spectra: Float32, variance: Float32 | None, usable: NDArray[np.bool_]
+    ) -> tuple[Float32, Float32, Float32]:
+        """Codes (y, x, d), errors (y, x) of binned spectra (y, x, bins) side by side; these as likelihoods see them.
+
+        Asked for only where `reach` > 0.
+        """
 
     def stretch(self, metric: Float32 | None) -> None:
         """From now on give codes times this matrix (d, d), in which distances are those of the classes; None: as is."""

@@ -75,6 +75,7 @@ class DeepModel:
     """
 
     method = "deep"
+    reach = 0
 
     def __init__(self, preprocessor: Preprocessor, config: FitConfig, spec: NetworkSpec | None = None) -> None:
         self.preprocessor = preprocessor

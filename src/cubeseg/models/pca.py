@@ -21,6 +21,7 @@ class PCAModel:
 
     method = "pca"
     epochs = 0
+    reach = 0
 
     def __init__(self, preprocessor: Preprocessor, config: FitConfig) -> None:
         self.preprocessor = preprocessor

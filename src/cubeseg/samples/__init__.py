@@ -1,4 +1,4 @@
-"""Synthetic cubes with their truth: an MA-XRF scan of a painting, an integral-field view of a galaxy."""
+"""Synthetic cubes with their truth: an MA-XRF scan of a painting, an integral-field view of a galaxy, a sick leaf."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from cubeseg.errors import ConfigError
 from cubeseg.samples.scene import Sample, Scene, render, write
 
-__all__ = ["Sample", "galaxy", "painting", "write_sample"]
+__all__ = ["Sample", "galaxy", "leaf", "painting", "write_leaf", "write_sample"]
 
 
 def painting(size: int = 96, counts: float | None = None, seed: int = 0, n_bands: int = 1024, tier: int = 2) -> Sample:
@@ -67,6 +67,51 @@ def galaxy(size: int = 64, counts: float | None = None, seed: int = 0, n_bands: 
         If an argument makes no sense.
     """
     return render(_scene("galaxy", size, counts, seed, n_bands, tier))
+
+
+def leaf(size: int = 256, day: int = 5, seed: int = 0, n_bands: int = 301) -> Sample:
+    """Reflectance of a leaf with growing lesions on a dark board, in memory.
+
+    Parameters
+    ----------
+    size : int
+        Height and width in pixels.
+    day : int
+        0 = healthy; the lesions of a seed appear in the first days and grow.
+    seed : int
+        Another leaf, in other light.
+    n_bands : int
+        Between 400 and 1000 nm.
+
+    Returns
+    -------
+    Sample
+        Reflectance (bands, y, x) as float32 with labels, shares and the spectra of pure classes; see
+        :mod:`cubeseg.samples.foliage`.
+
+    Raises
+    ------
+    ConfigError
+        If an argument makes no sense.
+    """
+    return render(_leaf_scene(size, day, seed, n_bands))
+
+
+def write_leaf(path: str | Path, *, size: int = 256, day: int = 5, seed: int = 0, n_bands: int = 301) -> Path:
+    """Write a leaf as HDF5 and its truth beside it, as :func:`write_sample` does; arguments as for :func:`leaf`."""
+    return write(_leaf_scene(size, day, seed, n_bands), Path(path))
+
+
+def _leaf_scene(size: int, day: int, seed: int, n_bands: int) -> Scene:
+    if size < 32:
+        raise ConfigError(f"size: {size} pixels are too few for a leaf; at least 32")
+    if day < 0 or seed < 0:
+        raise ConfigError(f"day and seed must not be negative, not {day} and {seed}")
+    if n_bands < 16:
+        raise ConfigError(f"n_bands must be at least 16, not {n_bands}")
+    from cubeseg.samples.foliage import leaf_scene
+
+    return leaf_scene(size, day, seed, n_bands)
 
 
 def write_sample(

@@ -70,7 +70,7 @@ class Scene:
     name: str
     size: int
     axis: SpectralAxis
-    noise: Literal["poisson", "gaussian"]
+    noise: Literal["poisson", "gaussian", "unknown"]
     dtype: str
     unit: str
     spatial: Spatial

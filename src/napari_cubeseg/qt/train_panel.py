@@ -19,6 +19,7 @@ __all__ = ["TrainPanel"]
 
 _METHODS = (
     ("Deep clustering (autoencoder + K-means)", "deep"),
+    ("Patches (spectra with their surroundings)", "global"),
     ("Quick look (principal components + K-means)", "pca"),
 )
 
@@ -33,7 +34,8 @@ class TrainPanel(QWidget):
         defaults = FitConfig()
         self.method = ComboBox(
             name="method", choices=_METHODS, value="deep",
-            tooltip="Deep clustering learns what the spectra have in common; the quick look takes seconds",
+            tooltip="Deep clustering learns what the spectra have in common; patches also what lies beside them, for "
+            "very large cubes and where texture tells materials apart; the quick look takes seconds",
         )  # fmt: skip
         self.least = SpinBox(
             label="Classes", min=1, max=255, value=defaults.clusters[0],
