@@ -1,4 +1,4 @@
-"""Exports: label image as TIFF, FITS and PNG with legend, class spectra as CSV, everything as one HDF5 file."""
+"""Exports: labels as TIFF, FITS, PNG with legend; spectra as CSV; abundances as TIFF; everything as one HDF5 file."""
 
 from __future__ import annotations
 
@@ -13,9 +13,20 @@ import numpy as np
 
 from cubeseg.errors import ConfigError
 from cubeseg.files import written
-from cubeseg.segmentation import Segmentation
+from cubeseg.segmentation import ClassInfo, Segmentation
+from cubeseg.unmixed import Unmixed
 
-__all__ = ["FORMATS", "export", "export_csv", "export_fits", "export_hdf5", "export_png", "export_tiff"]
+__all__ = [
+    "FORMATS",
+    "export",
+    "export_abundances",
+    "export_components",
+    "export_csv",
+    "export_fits",
+    "export_hdf5",
+    "export_png",
+    "export_tiff",
+]
 
 _LATER = ("envi", "geojson")
 _METRIC = {"nm": 1e-7, "um": 1e-4, "µm": 1e-4, "mm": 0.1, "cm": 1.0, "m": 100.0}
@@ -97,12 +108,19 @@ def export_fits(result: Segmentation, path: str | Path) -> None:
         for name, values in (("MEAN", result.spectra.mean(c.id)), ("STD", result.spectra.std(c.id))):
             columns.append(fits.Column(f"{name}_{c.id}", "D", unit=result.unit or None, array=values))
     spectra = fits.BinTableHDU.from_columns(columns, name="SPECTRA")
+    images = [labels, confidence]
+    if result.components is not None:
+        found, named = result.components
+        stack = fits.ImageHDU(found.abundances, place, name="ABUNDANCES")
+        for index, c in enumerate(named, 1):
+            stack.header[f"NAME{index}"] = c.name.encode("ascii", "replace").decode()
+        images.append(stack)
     primary = fits.PrimaryHDU()
     primary.header["ORIGIN"] = "napari-cubeseg"
     with written(path) as temporary, warnings.catch_warnings():
         # units of cubes need not be FITS units
         warnings.simplefilter("ignore")
-        fits.HDUList([primary, labels, confidence, classes, spectra]).writeto(temporary, overwrite=True)
+        fits.HDUList([primary, *images, classes, spectra]).writeto(temporary, overwrite=True)
 
 
 def _place(result: Segmentation) -> Any:
@@ -117,6 +135,52 @@ def _place(result: Segmentation) -> Any:
             header[f"CTYPE{axis}"], header[f"CUNIT{axis}"] = "LINEAR", result.spatial.unit
             header[f"CRPIX{axis}"], header[f"CRVAL{axis}"], header[f"CDELT{axis}"] = 1.0, 0.0, size
     return header
+
+
+def export_abundances(result: Segmentation, path: str | Path) -> None:
+    """Abundances as a stack of float32 images, one for each component; their names as JSON in the description.
+
+    Raises
+    ------
+    ConfigError
+        If the result has none.
+    """
+    import tifffile
+
+    found, classes = _components(result)
+    table = {"components": [{"id": c.id, "name": c.name, "colour": c.colour} for c in classes]}
+    with written(path) as temporary:
+        tifffile.imwrite(
+            temporary, found.abundances, compression="zlib", description=json.dumps(table),
+            photometric="minisblack", metadata=None, software="napari-cubeseg",
+        )  # fmt: skip
+
+
+def export_components(result: Segmentation, path: str | Path) -> None:
+    """Component spectra, one row per component and band: component, name, axis value, axis unit, value, spread.
+
+    Raises
+    ------
+    ConfigError
+        If the result has none.
+    """
+    found, classes = _components(result)
+    with written(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file)
+        out.writerow(["component", "name", "colour", "axis", "value", "unit", "component value", "spread"])
+        for c, values, spread in zip(classes, found.components, found.spread, strict=True):
+            for at, value, width in zip(result.axis.values, values, spread, strict=True):
+                out.writerow([
+                    c.id, c.name, c.colour, result.axis.name, f"{at:.10g}", result.axis.unit,
+                    f"{value:.7g}", f"{width:.7g}",
+                ])  # fmt: skip
+
+
+def _components(result: Segmentation) -> tuple[Unmixed, list[ClassInfo]]:
+    found = result.components
+    if found is None:
+        raise ConfigError("this result has no components and abundances; segment the cube with the method unmix")
+    return found
 
 
 def export_csv(result: Segmentation, path: str | Path) -> None:
@@ -144,6 +208,8 @@ FORMATS: dict[str, tuple[str, Callable[[Segmentation, Path], None]]] = {
     "fits": ("{stem}-labels.fits", export_fits),
     "csv": ("{stem}-spectra.csv", export_csv),
     "hdf5": ("{stem}-result.h5", export_hdf5),
+    "abundances": ("{stem}-abundances.tif", export_abundances),
+    "components": ("{stem}-components.csv", export_components),
 }
 
 

@@ -1,11 +1,13 @@
 """The methods: one file each, found by name; what they share is the protocol :class:`Model`.
 
 A method that learns by gradient descent (``epochs`` > 0) also offers ``parameters()``, ``loss(...)`` and
-``recluster(...)``, see :class:`cubeseg.models.deep.DeepModel`.
+``recluster(...)``, see :class:`cubeseg.models.deep.DeepModel`. One whose classes are not found by clustering its codes
+has ``classes_of_its_own`` and offers ``classes(codes)``, see :class:`cubeseg.models.unmix.UnmixModel`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -19,7 +21,11 @@ __all__ = ["METHODS", "Model", "model_class"]
 
 Float32 = NDArray[np.float32]
 
-METHODS = {"deep": "cubeseg.models.deep:DeepModel", "pca": "cubeseg.models.pca:PCAModel"}
+METHODS = {
+    "deep": "cubeseg.models.deep:DeepModel",
+    "pca": "cubeseg.models.pca:PCAModel",
+    "unmix": "cubeseg.models.unmix:UnmixModel",
+}
 
 
 class Model(Protocol):
@@ -33,8 +39,8 @@ class Model(Protocol):
     preprocessor: Preprocessor
     error_unit: float
 
-    def start(self, sample: Sample) -> None:
-        """Learn what can be learned from the sample at once."""
+    def start(self, sample: Sample) -> Generator[float, None, None] | None:
+        """Learn what can be learned from the sample at once; where that is long, yield the part that is done."""
 
     def encode(self, spectra: Float32, variance: Float32 | None = None) -> tuple[Float32, Float32]:
         """Codes (n, d) and reconstruction errors (n,) of binned spectra (n, bins)."""
