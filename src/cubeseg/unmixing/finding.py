@@ -229,7 +229,7 @@ def _beyond_neighbours(evidence: Evidence) -> int:
     """
     first, second = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in evidence.pairs)
     if len(first) < 50:
-        return min(3, *evidence.spectra.shape)
+        return min(3, len(evidence.spectra))
     both = np.concatenate([first, second]).astype(np.float64)
     leading = np.linalg.eigh(both.T @ both)[1][:, ::-1][:, : min(40, both.shape[1])]
     apart = (first - second) @ leading / np.sqrt(2)

@@ -29,8 +29,13 @@ _FORMATS = (
         "Spectra, CSV",
         "Mean, standard deviation and pixel count of every class, with axis values and unit",
     ),
+    ("abundances", "Abundances, TIFF", "A stack, one image per component; after unmixing"),
+    ("components", "Components, CSV", "Component spectra with their spread; after unmixing"),
     ("hdf5", "Everything, HDF5", "The result file: open it again with File > Open, or with cubeseg.load"),
 )
+
+# only what was unmixed has them
+_UNMIXED = ("abundances", "components")
 
 
 class ExportPanel(QWidget):
@@ -75,6 +80,8 @@ class ExportPanel(QWidget):
     def _refresh(self) -> None:
         result = self._session.result
         self.button.setEnabled(result is not None)
+        for name in _UNMIXED:
+            self.boxes[name].setEnabled(result is not None and result.unmixed is not None)
         # what the user typed stays
         if result is not None and self.folder.text() in ("", self._suggested):
             base = Path(result.source.path).parent if result.source.path else Path.home()
@@ -90,7 +97,7 @@ class ExportPanel(QWidget):
             self.folder.setText(chosen)
 
     def _export(self) -> None:
-        formats = [name for name, box in self.boxes.items() if box.isChecked()]
+        formats = [name for name, box in self.boxes.items() if box.isChecked() and box.isEnabled()]
         if formats and self.folder.text().strip():
             self.button.setEnabled(False)
             self._session.exports.write(self.folder.text().strip(), formats)
