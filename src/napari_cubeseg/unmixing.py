@@ -100,10 +100,11 @@ class Components:
         for layer in self._session.viewer.layers:
             if our.role(layer) == "abundance":
                 layer.visible = on
+            elif our.role(layer) in ("cube", "sum"):
+                # colours are added to what is below
+                layer.visible = not on
         if self._session.labels_layer is not None:
             self._session.labels_layer.visible = not on
-        for layer in our.cube_layers(self._session.viewer):
-            layer.visible = not on
 
     @property
     def layers(self) -> list[Image]:

@@ -32,6 +32,8 @@ _MOST_COMPARED = 12
 _PURE = 0.01
 # spectra for comparisons and restarts; twice as many for the components themselves
 _FEW = 1200
+# weight of the volume where numbers of components are compared, as a part of the squared residuals
+_COMPARED = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,10 +165,15 @@ class _Work:
         scores: dict[int, float] = {}
         few = self.rows[:: max(1, len(self.rows) // _FEW)]
         for turn, k in enumerate(candidates):
-            steps = self.enclosed(few, self.extremes(few, k, self.seed))
-            part = turn / len(candidates)
-            components, _ = yield from passing(steps, _constant(part))
-            scores[k] = _agreed(components / self.bands, self.evidence)
+            start = self.extremes(few, k, self.seed)
+            unit = start / np.maximum(np.linalg.norm(start, axis=1, keepdims=True), 1e-30)
+            left = few - Abundances(unit, np.ones(few.shape[1]), False, False)(few) @ unit
+            weight = _COMPARED * float((left**2).sum()) / len(few) if self.mixing.prior == "volume" else 0.0
+            steps = tightest(
+                few, start, 0.0, len(self.known), self.mixing.positive, self.mixing.strength, weight, rounds=60
+            )
+            made = yield from passing(steps, _constant(turn / len(candidates)))
+            scores[k] = _agreed(made.components / self.bands, self.evidence)
         return scores
 
     def extremes(self, rows: Float32, k: int, seed: int) -> Float64:

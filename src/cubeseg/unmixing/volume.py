@@ -17,7 +17,7 @@ Float64 = NDArray[np.float64]
 
 # softens the logarithm of the volume (Leplat, Ang & Gillis 2019)
 _SOFT = 0.1
-_ROUNDS, _SETTLED = 200, 1e-4
+_SETTLED = 1e-4
 # falling, as parts of the squared residuals
 _WEIGHTS, _FIRST = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003), 0.1
 
@@ -39,6 +39,7 @@ def tightest(
     positive: bool = True,
     factor: float = 1.0,
     weight: float | None = None,
+    rounds: int = 200,
 ) -> Generator[float, None, Enclosing]:
     """Minimum-volume factorisation: least squares plus a weight times log det(S S' + 0.1).
 
@@ -60,6 +61,8 @@ def tightest(
         On `allowed`; 0 switches the volume off.
     weight : float, optional
         Of the volume, for each spectrum, where it is known already.
+    rounds : int
+        At most.
 
     Yields
     ------
@@ -72,18 +75,18 @@ def tightest(
     """
     x = np.ascontiguousarray(spectra, dtype=np.float32)
     if weight is not None:
-        return (yield from _settle(x, start, weight, known, positive, 0.0))
-    plain = yield from _settle(x, start, 0.0, known, positive, 0.0)
+        return (yield from _settle(x, start, weight, known, positive, 0.0, rounds))
+    plain = yield from _settle(x, start, 0.0, known, positive, 0.0, rounds)
     best, base = plain, _squares(x, plain)
     if factor == 0 or len(start) < 2:
         return plain
     # up the half decades as long as the data bear it, or down until they do
     place, step = _WEIGHTS.index(_FIRST), 0
     while 0 <= place < len(_WEIGHTS):
-        found = yield from _settle(x, start, _WEIGHTS[place] * base / len(x), known, positive, 0.5)
+        found = yield from _settle(x, start, _WEIGHTS[place] * base / len(x), known, positive, 0.5, rounds)
         borne = _squares(x, found) <= base * (1 + factor * allowed)
         best = found if borne else best
-        if borne == (step > 0):
+        if step and borne == (step > 0):
             break
         step = step or (-1 if borne else 1)
         place += step
@@ -91,14 +94,14 @@ def tightest(
 
 
 def _settle(
-    x: Float32, start: NDArray[np.floating], weight: float, known: int, positive: bool, done: float
+    x: Float32, start: NDArray[np.floating], weight: float, known: int, positive: bool, done: float, rounds: int
 ) -> Generator[float, None, Enclosing]:
     s = np.array(start, dtype=np.float64)
     pulling = weight * len(x)
     s /= np.maximum(np.linalg.norm(s, axis=1, keepdims=True), 1e-30)
     c = nonnegative(s @ s.T, x @ s.astype(np.float32).T, None, 30)
     before = np.inf
-    for turn in range(_ROUNDS):
+    for turn in range(rounds):
         c = nonnegative(s @ s.T, x @ s.astype(np.float32).T, c, 3)
         pull = pulling * np.linalg.inv(s @ s.T + _SOFT * np.eye(len(s)))
         moments, wanted = c.T @ c + pull, (c.astype(np.float32).T @ x).astype(np.float64)
