@@ -247,3 +247,18 @@ def test_command_line(unmixed, tmp_path, capsys):
     assert main(["export", str(out), "-o", str(tmp_path / "e"), "--format", "abundances,components"]) == 0
     assert main(["segment", str(tmp_path / "cube.npy"), "-o", str(out), "--way", "nmf", "--spectral-axis", "2"]) == 2
     assert "belong to --method unmix" in capsys.readouterr().err
+
+
+def test_other_labels_leave_the_abundances_as_they_are(unmixed):
+    from cubeseg.reclustering import reclustered, regrouped
+
+    cube, _, _, result = unmixed
+    corrections = np.zeros(result.labels.shape, np.int32)
+    corrections[:4, :4] = result.classes[1].id
+    refined = finish(cubeseg.refine(result, cube, corrections))
+    assert np.array_equal(refined.unmixed.abundances, result.unmixed.abundances)
+    assert (refined.labels[:4, :4] == result.classes[1].id).all()
+    fewer = finish(reclustered(result, cube, regrouped(result, 2)))
+    found, classes = fewer.components
+    assert len(fewer.classes) == 2
+    assert len(found) == len(classes) == 3

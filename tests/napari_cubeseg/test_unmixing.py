@@ -9,7 +9,7 @@ from cubeseg import FitConfig
 from napari_cubeseg import layers as our
 from napari_cubeseg.curves import Look, curves
 
-UNMIX = FitConfig.from_mapping({"method": "unmix", "clusters": 4, "epochs": 1, "mixing": {"restarts": 1}})
+UNMIX = FitConfig.from_mapping({"method": "unmix", "clusters": 3, "epochs": 1, "mixing": {"restarts": 1}})
 
 
 @pytest.fixture

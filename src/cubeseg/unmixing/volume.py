@@ -17,7 +17,7 @@ Float64 = NDArray[np.float64]
 
 # softens the logarithm of the volume (Leplat, Ang & Gillis 2019)
 _SOFT = 0.1
-_SETTLED = 1e-4
+_SETTLED = 3e-5
 # falling, as parts of the squared residuals
 _WEIGHTS, _FIRST = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003), 0.1
 
@@ -39,7 +39,7 @@ def tightest(
     positive: bool = True,
     factor: float = 1.0,
     weight: float | None = None,
-    rounds: int = 200,
+    rounds: int = 300,
 ) -> Generator[float, None, Enclosing]:
     """Minimum-volume factorisation: least squares plus a weight times log det(S S' + 0.1).
 
