@@ -85,7 +85,8 @@ def apply(result: Segmentation, cube: Cube) -> Generator[FitEvent, None, Segment
         )
 
     profiles = None if result.profiles is None else _seen(result.profiles, prepare, covered)
-    clustering = Clustering(result.centroids, result.spread, {}, profiles)
+    largest = result.unmixed is not None and result.unmixed.classes
+    clustering = Clustering(result.centroids, result.spread, {}, profiles, largest)
     rules = Rules(owner=result.lineage, strength=result.coherence, unit=unit, settle=settle)
     size = block_bytes(result.config)
     yield FitEvent("label", 0.0, "Loading the model")
@@ -98,8 +99,12 @@ def apply(result: Segmentation, cube: Cube) -> Generator[FitEvent, None, Segment
             spectra = yield from summed(cube, made, size)
     notes = _notes(result, covered, unlike[0] if unlike else 0, cube, known)
     spectra.grow(max([0, *(c.id for c in result.classes)]) + 1)
+    unmixed = made.unmixed
+    if unmixed is not None and view is not cube:
+        unmixed = unmixed.on(result.axis, cube.axis)
     return replace(
         made,
+        unmixed=unmixed,
         classes=list(result.classes),
         axis=cube.axis,
         spectra=spectra,

@@ -24,6 +24,7 @@ from cubeseg.models import model_class
 from cubeseg.preprocess import Preprocessor
 from cubeseg.segmentation import ClassInfo, Merge, Segmentation
 from cubeseg.statistics import ClassSpectra
+from cubeseg.unmixed import Unmixed
 
 __all__ = ["FORMAT", "VERSION", "is_result", "load", "save"]
 
@@ -92,8 +93,11 @@ def _fill(file: Any, result: Segmentation, base: str) -> None:
     )
     if base:
         file.attrs["base"] = base
+    skipped: tuple[str, ...] = _OF_THE_RUN if base else ()
+    if result.unmixed is not None:
+        skipped += _save_unmixed(file.create_group("unmixed"), result, bool(base))
     for name in _MAPS:
-        if base and name in _OF_THE_RUN:
+        if name in skipped:
             continue
         file.create_dataset(name, data=getattr(result, name), compression="gzip", compression_opts=1, shuffle=True)
     file["axis"] = result.axis.values
@@ -126,6 +130,34 @@ def _fill(file: Any, result: Segmentation, base: str) -> None:
     file["record"] = json.dumps(record)
     if result.model is not None and not base:
         _save_model(file.create_group("model"), result.model)
+
+
+def _save_unmixed(group: Any, result: Segmentation, base: bool) -> tuple[str, ...]:
+    """Components, their spread, abundances; the maps that need not be written beside them."""
+    found = result.unmixed
+    assert found is not None
+    group.attrs.update(sum_to_one=found.sum_to_one, classes=found.classes)
+    group["names"] = json.dumps(found.names)
+    if base:
+        return ()
+    group["components"], group["spread"] = found.components, found.spread
+    group.create_dataset("abundances", data=found.abundances, compression="gzip", compression_opts=1, shuffle=True)
+    same = np.shares_memory(found.abundances, result.latent)
+    return ("latent",) if same else ()
+
+
+def _load_unmixed(file: Any, run: Any) -> Unmixed | None:
+    if "unmixed" not in file:
+        return None
+    own, of_run = file["unmixed"], run["unmixed"]
+    names = tuple(str(name) for name in json.loads(_text(own["names"][()])))
+    components, spread, abundances = (
+        of_run[name][()].astype(np.float32) for name in ("components", "spread", "abundances")
+    )
+    if len({len(names), len(components), len(spread), len(abundances)}) > 1:
+        raise ValueError("components, abundances and their names differ in number")
+    told = bool(own.attrs["sum_to_one"]), bool(own.attrs["classes"])
+    return Unmixed(components, spread, abundances, names, *told)
 
 
 def load(path: str | Path) -> Segmentation:
@@ -179,7 +211,15 @@ def _load(file: Any, run: Any) -> Segmentation:
     labels = file["labels"][()].astype(np.int32)
     maps = {"confidence": file["confidence"][()].astype(np.float32)}
     maps["reconstruction_error"] = run["reconstruction_error"][()].astype(np.float32)
-    maps["latent"] = run["latent"][()] if run["latent"].dtype == np.float16 else run["latent"][()].astype(np.float32)
+    unmixed = _load_unmixed(file, run)
+    if "latent" in run:
+        latent = run["latent"]
+        maps["latent"] = latent[()] if latent.dtype == np.float16 else latent[()].astype(np.float32)
+    elif unmixed is not None:
+        # abundances are the codes
+        maps["latent"] = np.moveaxis(unmixed.abundances, 0, -1)
+    else:
+        raise KeyError("latent")
     if labels.ndim != 2 or any(m.shape[:2] != labels.shape for m in maps.values()):
         raise ValueError("the label image and the maps differ in shape")
     source, spatial = record["source"], record["spatial"]
@@ -207,6 +247,7 @@ def _load(file: Any, run: Any) -> Segmentation:
         fingerprint=record["fingerprint"],
         notes=record["notes"],
         log=record["log"],
+        unmixed=unmixed,
         **maps,
     )
 

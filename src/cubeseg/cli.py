@@ -81,13 +81,19 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", required=True, metavar="RESULT.h5", help="for a series, a folder: one result file per cube"
     )
     segment.add_argument(
-        "--method", help="deep (default); global (learns from patches; for a series); pca (a quick look)"
+        "--method",
+        help="deep (default); global (learns from patches; for a series); unmix (components, abundances); pca (quick)",
     )
     segment.add_argument("--clusters", help="a number (8), or a range from which it is chosen (4:12)")
     segment.add_argument("--config", metavar="FILE.toml", help="options from a file; those given here win")
     segment.add_argument(
         "--preset", help="default; paper (as published, arXiv 2401.17695); paper-global (the losses of 2512.24172)"
     )
+    segment.add_argument(
+        "--way", metavar="WAY",
+        help="of unmixing: gates (default), nmf, nmf-kl, ica, mcr-als, vca, n-findr, references",
+    )  # fmt: skip
+    segment.add_argument("--references", metavar="LIBRARY", help="known spectra: kept as they are by --method unmix")
     segment.add_argument("--epochs", type=int)
     segment.add_argument("--seed", type=int)
     segment.add_argument("--device", help="auto (default), cpu, cuda, mps")
@@ -236,7 +242,30 @@ def _segment(options: argparse.Namespace) -> None:
     cube = _opened(options)
     if output.exists() and output.samefile(cube.source.path):
         raise DataError(f"{output}: is the cube itself; give the result another name")
-    _finish(fit(cube, config), output)
+    _finish(fit(cube, _unmixing(config, options, cube)), output)
+
+
+def _unmixing(config: Any, options: argparse.Namespace, cube: Any) -> Any:
+    """The configuration with what was said about unmixing."""
+    from dataclasses import replace
+
+    if not (options.way or options.references):
+        return config
+    if config.method != "unmix":
+        raise ConfigError("--way and --references belong to --method unmix")
+    mixing = config.mixing
+    if options.references:
+        from cubeseg.library_files import load_library
+        from cubeseg.mixing import Known
+
+        library = load_library(options.references)
+        values = library.on(cube.axis).values
+        if len(cube.axis) > 1 and cube.axis.values[0] > cube.axis.values[-1]:
+            values = values[:, ::-1]
+        if not values.any(axis=1).all():
+            raise DataError(f"{options.references}: a spectrum has no value in the range of the cube")
+        mixing = replace(mixing, known=tuple(map(Known, library.names, map(tuple, values.tolist()))))
+    return replace(config, mixing=replace(mixing, way=options.way or mixing.way))
 
 
 def _segment_series(options: argparse.Namespace, config: Any, folder: Path) -> None:
@@ -388,6 +417,7 @@ def _formats() -> str:
     return (
         "comma-separated: tiff, png, envi (label images); figure, figure-svg, figure-pdf, overlay (pictures); fits; "
         "geojson, svg, ds9 (outlines); csv, ecsv, classes (tables); hdf5 (everything), nexus, zarr; report; "
+        "abundances, components (after unmixing); "
         "default %(default)s"
     )
 

@@ -30,12 +30,15 @@ class Clustering:
         Score of every K that was tried; larger is better.
     profiles : array of float32, shape (K, bins + 1), optional
         Class spectra for :func:`cubeseg.likelihood.counts_evidence`, where labels come from the counts themselves.
+    largest : bool
+        Codes are amounts, and the class of a pixel is its largest one: evidence is the logarithm of their shares.
     """
 
     centroids: Float32
     spread: float
     scores: dict[int, float]
     profiles: Float32 | None = None
+    largest: bool = False
 
     def evidence(self, codes: Float32, spectra: Float32) -> Float32:
         """Log-likelihood (n, K) of each class, up to a constant per pixel, for codes (n, d) and spectra (n, bins).
@@ -44,12 +47,16 @@ class Clustering:
         """
         if self.profiles is not None:
             return counts_evidence(spectra, self.profiles)
+        if self.largest:
+            amounts = np.maximum(codes, 0)
+            shares = amounts / np.maximum(amounts.sum(axis=1, keepdims=True), 1e-30)
+            return np.asarray(np.log(np.maximum(shares, 1e-6)), np.float32)
         return np.asarray(-0.5 * distances(codes, self.centroids) / max(self.spread, 1e-6) ** 2, np.float32)
 
     def reordered(self, order: NDArray[np.intp]) -> Clustering:
         """The same clusters, the one at ``order[k]`` now at k."""
         profiles = None if self.profiles is None else self.profiles[order]
-        return Clustering(self.centroids[order], self.spread, self.scores, profiles)
+        return Clustering(self.centroids[order], self.spread, self.scores, profiles, self.largest)
 
 
 def kmeans(codes: Float32, k: int, seed: int, restarts: int = 10) -> Float32:

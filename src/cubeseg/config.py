@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from cubeseg.errors import ConfigError
+from cubeseg.mixing import Mixing
 
 __all__ = ["PRESETS", "FitConfig", "Ramp", "Scaling", "parse_clusters", "parse_coherence", "parse_memory"]
 
-Method = Literal["deep", "global", "pca"]
+Method = Literal["deep", "global", "pca", "unmix"]
 NoiseChoice = Literal["auto", "poisson", "gaussian"]
 Scaling = Literal["hellinger", "log-max", "shape", "shape+brightness", "whitened", "signal", "signal+brightness"]
-_LATER = {"unmix": "unmixing"}
+# where a method has defaults of its own: unmixing finds the number of components by itself
+_OF_METHOD: dict[str, dict[str, Any]] = {"unmix": {"clusters": (1, 255)}}
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,11 @@ class FitConfig:
 
     Parameters
     ----------
-    method : {"deep", "global", "pca"}
+    method : {"deep", "global", "pca", "unmix"}
         "deep": autoencoder + iterative K-means (arXiv 2401.17695). "global": one dictionary of classes learned from
         patches, neighbours included, for cubes and series of any size (arXiv 2512.24172). "pca": principal components +
-        K-means, as a quick look and a baseline.
+        K-means, as a quick look and a baseline. "unmix": component spectra and abundances (after arXiv 2507.23600); the
+        class of a pixel is its largest component.
     clusters : (int, int)
         Smallest and largest number of classes; equal numbers fix it.
     epochs : int
@@ -135,6 +138,8 @@ class FitConfig:
     scheduler : str
         Address of a running Dask scheduler ("tcp://host:8786") whose workers read and label the cube; empty = this
         machine. The labels are the same.
+    mixing : Mixing
+        Options of the method "unmix".
     """
 
     method: Method = "deep"
@@ -173,12 +178,9 @@ class FitConfig:
     patch: int = 32
     objective: Literal["information", "published"] = "information"
     scheduler: str = ""
+    mixing: Mixing = field(default_factory=Mixing)
 
     def __post_init__(self) -> None:
-        if self.method in _LATER:
-            raise ConfigError(
-                f"method '{self.method}' ({_LATER[self.method]}) is not built yet; use deep, global or pca"
-            )
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name}: '{getattr(self, name)}' is not one of {', '.join(allowed)}")
@@ -235,7 +237,8 @@ class FitConfig:
         preset = options.pop("preset", "default")
         if preset not in PRESETS:
             raise ConfigError(f"preset: '{preset}' is not one of {', '.join(PRESETS)}")
-        for name, value in (PRESETS[preset] | options).items():
+        own = _OF_METHOD.get(str(options.get("method")), {})
+        for name, value in (PRESETS[preset] | own | options).items():
             if name not in known:
                 raise ConfigError(f"unknown option '{name}'; known are {', '.join(sorted(known))}")
             values[name] = _coerce(name, value, known[name].default)
@@ -309,6 +312,12 @@ def _coerce(name: str, value: Any, default: Any) -> Any:
         if isinstance(value, Mapping) and set(value) <= {f.name for f in fields(Ramp)}:
             return Ramp(**{k: float(v) for k, v in value.items()})
         raise ConfigError(f"{name} must be a number or a table with low, high, start and end")
+    if name == "mixing":
+        if isinstance(value, Mixing):
+            return value
+        if isinstance(value, Mapping):
+            return Mixing.from_mapping(value)
+        raise ConfigError("mixing must be a table of options")
     wanted = type(default)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)

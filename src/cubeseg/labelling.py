@@ -25,6 +25,7 @@ from cubeseg.segmentation import Merge, Segmentation, classes_from
 from cubeseg.spatial import coherent, strength_of
 from cubeseg.statistics import ClassSpectra
 from cubeseg.steps import passing
+from cubeseg.unmixed import unmixed_of
 
 __all__ = ["Found", "Rules", "labelled"]
 
@@ -125,7 +126,8 @@ def labelled(
     owner = np.arange(1, k + 1, dtype=np.int32) if rules.owner is None else rules.owner
     error = np.full(shape, np.nan, np.float32)
     # three digits are enough for maps of codes, which are the largest of all maps
-    half = np.float16 if np.abs(clustering.centroids).max() < 1000 else np.float32
+    exact = clustering.largest or np.abs(clustering.centroids).max() >= 1000
+    half = np.float32 if exact else np.float16
     latent = np.full((*shape, clustering.centroids.shape[1]), np.nan, half)
     evidence = np.zeros((k, *shape), np.float16)
     spectra = ClassSpectra(cube.n_bands, int(owner.max(initial=0)) + 1)
@@ -153,7 +155,7 @@ def labelled(
     held: Any = _Held(evidence, owner, rules)
     strength = rules.strength
     if strength is None:
-        strength = strength_of(held, alive, latent) if config.coherence == "auto" else float(config.coherence)
+        strength = _strength(held, alive, latent, config, clustering)
     steps = coherent(held, alive, strength, latent)
     labels, confidence = yield from passing(steps, lambda part: (share, f"Making the labels coherent: {part:.0%}"))
     # every pixel for itself: what was found before halves were rounded stays
@@ -168,9 +170,12 @@ def labelled(
     yield from passing(moving, lambda part: (share + (1 - share) * part, f"{message}: {part:.0%}"))
     if rules.unit is None:
         model.error_unit = unit
+    unmixed = unmixed_of(model, latent, cube.n_bands) if clustering.largest else None
     return Segmentation(
         labels=found.labels,
-        classes=classes_from(np.unique(owner[owner > 0]).tolist()),
+        classes=classes_from(
+            np.unique(owner[owner > 0]).tolist(), {} if unmixed is None else unmixed.class_names(owner)
+        ),
         axis=cube.axis,
         spectra=spectra,
         confidence=found.confidence,
@@ -185,11 +190,19 @@ def labelled(
         centroids=clustering.centroids,
         profiles=clustering.profiles,
         spread=clustering.spread,
+        unmixed=unmixed,
         spatial=cube.spatial,
         source=cube.source,
         unit=cube.unit,
         fingerprint=cube.source.fingerprint(),
     )
+
+
+def _strength(held: Any, alive: Bool, latent: NDArray[np.floating], config: FitConfig, clustering: Clustering) -> float:
+    if config.coherence != "auto":
+        return float(config.coherence)
+    # the largest amount is the largest, whatever neighbours hold
+    return 0.0 if clustering.largest else strength_of(held, alive, latent)
 
 
 def _tree(labels: Int32, latent: NDArray[np.floating], owner: Int32, centroids: Float32) -> list[Merge]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,6 +146,8 @@ def reclustered(result: Segmentation, cube: Cube | None, grouping: Grouping) -> 
     made.tree = [
         Merge(int(lineage[m.kept - 1]), int(lineage[m.gone - 1]), m.height) for m in merge_tree(made.centroids)
     ]
+    if made.unmixed is not None:
+        made.unmixed = replace(made.unmixed, classes=False)
     made.log.append({"operation": "recluster", "classes": len(lineage)})
     return made
 

@@ -353,6 +353,8 @@ def _finished(
     return replace(
         made,
         classes=base.classes,
+        # the components stay; the classes are no longer theirs
+        unmixed=None if base.unmixed is None else replace(base.unmixed, classes=False),
         painted=base.painted,
         config=base.config,
         history=[*base.history, *(h | {"epoch": epochs + h["epoch"]} for h in history)],

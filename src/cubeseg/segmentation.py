@@ -16,6 +16,7 @@ from cubeseg.config import FitConfig
 from cubeseg.cube import Cube, Source, Spatial
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.statistics import ClassSpectra
+from cubeseg.unmixed import Unmixed
 
 __all__ = ["ClassInfo", "Merge", "Segmentation", "class_colour"]
 
@@ -113,6 +114,8 @@ class Segmentation:
         What people should know about how this came about.
     log : list of dict
         Every manual operation, in order.
+    unmixed : Unmixed, optional
+        Components and abundances, where the method finds them.
     """
 
     labels: Int32
@@ -140,6 +143,25 @@ class Segmentation:
     fingerprint: str = ""
     notes: list[str] = field(default_factory=list)
     log: list[dict[str, Any]] = field(default_factory=list)
+    unmixed: Unmixed | None = None
+
+    @property
+    def components(self) -> tuple[Unmixed, list[ClassInfo]] | None:
+        """Components and abundances as the classes are by now, merged and named as they are; None without unmixing.
+
+        Where the classes are no longer those of the components, these stand by themselves, with names of their own.
+        """
+        found = self.unmixed
+        if found is None:
+            return None
+        owner = np.arange(1, len(found) + 1, dtype=np.int32)
+        if not found.classes or len(self.lineage) < len(found):
+            names = found.class_names(owner)
+            return found, [ClassInfo(c, names[c], class_colour(c)) for c in names]
+        there = {c.id: c for c in self.classes}
+        lineage = np.where(np.isin(self.lineage[: len(found)], list(there)), self.lineage[: len(found)], 0)
+        made, ids = found.grouped(lineage.astype(np.int32))
+        return made, [there[c] for c in ids]
 
     @property
     def scores(self) -> dict[int, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -247,16 +247,43 @@ def _learned_from_pixels(
 ) -> Generator[FitEvent, None, Learned]:
     sample = yield from read(cube, config, executor)
     candidates = _candidates(config, len(sample.rows))
-    sample = yield from _scale(sample, config)
+    own = getattr(make, "classes_of_its_own", False)
+    sample = yield from _scale(sample, replace(config, scaling=sample.preprocessor.scaling) if own else config)
     yield FitEvent("train", on_bar("train", 0.0), "Preparing the model")
     model: Model = make(sample.preprocessor, config)
-    model.start(sample)
+    steps = model.start(sample)
+    if steps is not None:
+        yield from reported(steps, "train", "Preparing the model", 0.0, 0.5)
     history: list[dict[str, float]] = []
     notes: list[str] = []
     preview: Int32 | None = None
     if model.epochs:
         preview = yield from train(Lesson(model, sample), config, history, notes)
     codes = yield from encode(model, sample, "cluster", on_bar("cluster", 0.0))
+    if own:
+        clustering, criteria = _classes_of(model, codes, notes)
+    else:
+        clustering, codes, criteria = yield from _clustered(codes, candidates, sample, model, config, notes, preview)
+    # maps of the image take the place of the training spectra in memory
+    return Learned(model, clustering, sample.usable, history=history, notes=notes, criteria=criteria)
+
+
+def _classes_of(model: Any, codes: Float32, notes: list[str]) -> tuple[Clustering, dict[str, dict[int, float]]]:
+    """Of a model that brings its classes along."""
+    clustering: Clustering = model.classes(codes)
+    notes += model.notes
+    return clustering, {"score": clustering.scores} if clustering.scores else {}
+
+
+def _clustered(
+    codes: Float32,
+    candidates: range,
+    sample: Sample,
+    model: Model,
+    config: FitConfig,
+    notes: list[str],
+    preview: Int32 | None,
+) -> Generator[FitEvent, None, tuple[Clustering, Float32, dict[str, dict[int, float]]]]:
     candidates = _bounded(candidates, sample, notes)
     criteria: dict[str, dict[int, float]] = {}
     if config.refine and config.selection == "agreement" and len(candidates) > 1:
@@ -270,9 +297,7 @@ def _learned_from_pixels(
         refining = refined(clustering, codes, sample, model, config)
         clustering = yield from reported(refining, "cluster", "Refining the classes", 0.5)
         codes = yield from encode(model, sample, "cluster", on_bar("cluster", 1.0))
-    clustering = _ordered(clustering, codes, sample, preview)
-    # maps of the image take the place of the training spectra in memory
-    return Learned(model, clustering, sample.usable, history=history, notes=notes, criteria=criteria)
+    return _ordered(clustering, codes, sample, preview), codes, criteria
 
 
 def block_bytes(config: FitConfig) -> int:

@@ -41,6 +41,8 @@ class Look:
         Leave out classes that are not chosen, if any is.
     highest : bool
         Show the largest value that any pixel has.
+    components : bool
+        Show the components of a result that was unmixed, with their spread over restarts, as bright as the class means.
     """
 
     statistic: Literal["mean", "median", "largest"] = "mean"
@@ -50,6 +52,7 @@ class Look:
     compare: Literal["none", "difference", "ratio"] = "none"
     only: bool = False
     highest: bool = False
+    components: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +114,13 @@ def _raw(session: Session, look: Look) -> list[Curve]:
                     low, high = np.asarray(found.low, np.float64), np.asarray(found.high, np.float64)
             faint = bool(selected) and not chosen
             made.append(Curve(("class", info.id), name, info.colour, values, low, high, chosen, faint))
+            component = session.components.spectrum(info.id) if look.components else None
+            if component is not None:
+                values, width = component
+                made.append(
+                    Curve(("component", info.id), f"{info.name}, component", info.colour, values, values - width,
+                          values + width, chosen, faint)
+                )  # fmt: skip
     elif session.typical is not None:
         name = "mean" if session.overview is not None else "mean of some pixels"
         made.append(Curve(("mean", 0), name, "#8c96a0", np.asarray(session.typical, np.float64)))

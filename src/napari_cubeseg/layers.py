@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
-from napari.utils.colormaps import DirectLabelColormap
+from napari.layers.utils._link_layers import link_layers
+from napari.utils.colormaps import Colormap, DirectLabelColormap
 
 from cubeseg.axis import SpectralAxis
 from cubeseg.cube import Cube, Spatial
@@ -20,11 +21,13 @@ from napari_cubeseg.bands import SlowBands, is_slow
 
 __all__ = [
     "LayerTuple",
+    "abundance_layers",
     "corrections_layer",
     "cube_behind",
     "cube_layer",
     "cube_layers",
     "cube_of",
+    "link_contrast",
     "made_from",
     "map_layers",
     "marked_layer",
@@ -40,7 +43,18 @@ __all__ = [
 
 KEY = "cubeseg"
 Role = Literal[
-    "cube", "sum", "labels", "preview", "truth", "corrections", "map", "marked", "veil", "confidence", "error"
+    "cube",
+    "sum",
+    "labels",
+    "preview",
+    "truth",
+    "corrections",
+    "map",
+    "marked",
+    "veil",
+    "confidence",
+    "error",
+    "abundance",
 ]
 
 LayerTuple = tuple[Any, dict[str, Any], str]
@@ -209,6 +223,39 @@ def map_layers(result: Segmentation, name: str) -> list[LayerTuple]:
         }
         made.append((values, keywords, "image"))
     return made
+
+
+def abundance_layers(result: Segmentation, name: str) -> list[LayerTuple]:
+    """Layer data tuples of the abundances, one for each component, in the colours of their classes, hidden at first."""
+    if result.components is None:
+        return []
+    unmixed, classes = result.components
+    pixel, pixel_unit = _pixel(result.spatial)
+    few = unmixed.abundances[:, :: max(1, unmixed.abundances.shape[1] // 300)]
+    finite = few[np.isfinite(few)]
+    top = float(np.quantile(finite, 0.999)) if finite.size else 1.0
+    made: list[LayerTuple] = []
+    for info, values in zip(classes, unmixed.abundances, strict=True):
+        colour = [int(info.colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        keywords = {
+            "name": f"{name} abundance {info.name}",
+            "metadata": {KEY: {"role": "abundance", "class": info.id, "unmixed": result.unmixed}},
+            "axis_labels": ("y", "x"),
+            "units": (pixel_unit, pixel_unit),
+            "scale": pixel,
+            "colormap": Colormap([[0, 0, 0], colour], name=f"to {info.colour}"),
+            "contrast_limits": (0.0, top if top > 0 else 1.0),
+            "blending": "additive",
+            "visible": False,
+        }
+        made.append((values, keywords, "image"))
+    return made
+
+
+def link_contrast(images: Sequence[Image]) -> None:
+    """Let images share their contrast, so that their brightness can be compared."""
+    if len(images) > 1:
+        link_layers(images, ("contrast_limits",))
 
 
 def show_classes(layer: Labels, result: Segmentation, new: Sequence[int] = ()) -> None:

@@ -108,11 +108,15 @@ class Run:
         layer.editable = False
         layer.editable = True
         layers = self._viewer.layers
-        for map_layer in our.map_layers(result, self._cube.source.name):
+        for old in [item for item in layers if our.role(item) == "abundance"]:
+            layers.remove(old)
+        abundances = our.abundance_layers(result, self._cube.source.name)
+        for map_layer in our.map_layers(result, self._cube.source.name) + abundances:
             # those of an earlier run would only be in the way
             for old in [item for item in layers if item.name == map_layer[1]["name"] and our.role(item)]:
                 layers.remove(old)
             layers.insert(layers.index(layer), Layer.create(*map_layer))
+        our.link_contrast([item for item in layers if our.role(item) == "abundance"])
         layers.selection.active = layer
         return layer
 

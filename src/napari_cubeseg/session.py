@@ -32,6 +32,7 @@ from napari_cubeseg.maps import Maps
 from napari_cubeseg.named import NamedSpectra
 from napari_cubeseg.overlays import Overlays
 from napari_cubeseg.run import Run
+from napari_cubeseg.unmixing import Components
 from napari_cubeseg.workbench import Workbench
 
 __all__ = ["Session", "session_of"]
@@ -83,6 +84,7 @@ class Session:
         self.overlays = Overlays(self)
         self.maps = Maps(self)
         self.named = NamedSpectra(self)
+        self.components = Components(self)
         self.learning = Learning(self)
         self.autosave = Autosave(self)
         self.desks = Desks(self)

@@ -33,7 +33,7 @@ def test_memory(given, wanted):
         ({"clusters": "0"}, "at least 1"),
         ({"clusters": 999}, "at most 255"),
         ({"method": "global"}, "not built yet"),
-        ({"method": "unmix"}, "not built yet"),
+        ({"method": "unmix", "mixing": {"way": "magic"}}, "mixing.way"),
         ({"method": "magic"}, "not one of"),
         ({"noise": "pink"}, "not one of"),
         ({"epochs": 0}, "at least 1"),

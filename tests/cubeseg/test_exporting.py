@@ -253,11 +253,12 @@ def test_ome_zarr(tmp_path, result):
 
 
 def test_the_plan_tells_what_comes(tmp_path, result, cube):
-    plan = planned(result, tmp_path / "out", FORMATS, stem="p")
+    names = [name for name, known in FORMATS.items() if not known.unmixed]
+    plan = planned(result, tmp_path / "out", names, stem="p")
     assert not any(item.exists for item in plan)
-    paths = written(result, tmp_path, *FORMATS, cube=cube)
+    paths = written(result, tmp_path, *names, cube=cube)
     assert paths == [item.path for item in plan]
-    assert all(item.exists for item in planned(result, tmp_path / "out", FORMATS, stem="p"))
+    assert all(item.exists for item in planned(result, tmp_path / "out", names, stem="p"))
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
     for item in plan:
         if item.path.is_file() and item.format.name not in ("figure", "figure-svg", "figure-pdf"):
@@ -276,6 +277,8 @@ def test_what_is_there_stays_unless_forced(tmp_path, result):
 
 
 def test_exports_that_are_refused(tmp_path, result, cube):
+    with pytest.raises(ConfigError, match="results of unmixing"):
+        export(result, tmp_path / "a", ["tiff", "components"])
     with pytest.raises(ConfigError, match="unknown format"):
         export(result, tmp_path / "a", ["tiff", "docx"])
     assert not (tmp_path / "a").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, DataError
-from cubeseg.exporting import containers, fits_file, labels, picture, report, tables, vector
+from cubeseg.exporting import components, containers, fits_file, labels, picture, report, tables, vector
 from cubeseg.exporting.base import Format
 from cubeseg.segmentation import Segmentation
 
@@ -16,7 +16,7 @@ __all__ = ["FORMATS", "Format", "Planned", "export", "planned"]
 
 FORMATS: dict[str, Format] = {
     known.name: known
-    for module in (labels, picture, fits_file, tables, vector, containers, report)
+    for module in (labels, picture, fits_file, tables, vector, components, containers, report)
     for known in module.FORMATS
 }
 
@@ -102,6 +102,8 @@ def export(
         others = f" and {len(there) - 1} more" if len(there) > 1 else ""
         raise ConfigError(f"{there[0]}{others}: is there already; add --force to replace it, or choose another folder")
     for item in plan:
+        if item.format.unmixed and result.components is None:
+            raise ConfigError(f"format '{item.format.name}' is for results of unmixing; this one has no components")
         if item.format.cube and cube is None:
             raise DataError(
                 f"format '{item.format.name}' reads the cube, which is not at hand; give --cube, or leave it"

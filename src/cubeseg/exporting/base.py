@@ -34,6 +34,8 @@ class Format:
         Whether it is chosen unless people choose otherwise.
     cube : bool
         Whether it cannot do without the cube.
+    unmixed : bool
+        Whether it is for results of unmixing only.
     """
 
     name: str
@@ -44,3 +46,4 @@ class Format:
     size: Callable[[Segmentation], int]
     usual: bool = False
     cube: bool = False
+    unmixed: bool = False

@@ -18,7 +18,7 @@ __all__ = ["FORMATS", "fits_unit", "write_fits"]
 
 
 def write_fits(result: Segmentation, path: str | Path, cube: Cube | None = None) -> None:
-    """Extensions LABELS, CONFIDENCE, MASK_<id> for every class, and the tables CLASSES and SPECTRA.
+    """Extensions LABELS, CONFIDENCE, MASK_<id> for every class, ABUNDANCES after unmixing; tables CLASSES and SPECTRA.
 
     The images have the cube's celestial coordinates; what was done by hand is in HISTORY cards of the first header.
 
@@ -55,6 +55,13 @@ def write_fits(result: Segmentation, path: str | Path, cube: Cube | None = None)
         for name, values in (("MEAN", result.spectra.mean(c.id)), ("STD", result.spectra.std(c.id))):
             columns.append(fits.Column(f"{name}_{c.id}", "D", unit=fits_unit(result.unit) or None, array=values))
     spectra = fits.BinTableHDU.from_columns(columns, name="SPECTRA")
+    stacks = []
+    if result.components is not None:
+        found, named = result.components
+        stack = fits.ImageHDU(found.abundances, place, name="ABUNDANCES")
+        for index, c in enumerate(named, 1):
+            stack.header[f"NAME{index}"] = _ascii(c.name)
+        stacks.append(stack)
     primary = fits.PrimaryHDU()
     primary.header["ORIGIN"] = "napari-cubeseg"
     primary.header["OBJECT"] = (_ascii(result.source.name), "the cube that was segmented")
@@ -63,7 +70,9 @@ def write_fits(result: Segmentation, path: str | Path, cube: Cube | None = None)
     with written(path) as temporary, warnings.catch_warnings():
         # units of cubes need not be FITS units
         warnings.simplefilter("ignore")
-        fits.HDUList([primary, labels, confidence, *masks, classes, spectra]).writeto(temporary, overwrite=True)
+        fits.HDUList([primary, labels, confidence, *masks, *stacks, classes, spectra]).writeto(
+            temporary, overwrite=True
+        )
 
 
 def fits_unit(unit: str) -> str:

@@ -2,11 +2,14 @@
 
 A method that learns by gradient descent (``epochs`` > 0) also offers ``parameters()``, ``loss(...)`` and
 ``recluster(...)``, see :class:`cubeseg.models.deep.DeepModel`. One whose codes depend on the pixels around
-(``reach`` > 0) learns from patches and finds its classes itself, see :class:`cubeseg.models.patchwise.PatchModel`.
+(``reach`` > 0) learns from patches and finds its classes itself, see :class:`cubeseg.models.patchwise.PatchModel`. One
+whose classes are not found by clustering its codes has ``classes_of_its_own`` and offers ``classes(codes)``, see
+:class:`cubeseg.models.unmix.UnmixModel`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -24,6 +27,7 @@ METHODS = {
     "deep": "cubeseg.models.deep:DeepModel",
     "global": "cubeseg.models.patchwise:PatchModel",
     "pca": "cubeseg.models.pca:PCAModel",
+    "unmix": "cubeseg.models.unmix:UnmixModel",
 }
 
 
@@ -40,8 +44,8 @@ class Model(Protocol):
     preprocessor: Preprocessor
     error_unit: float
 
-    def start(self, sample: Sample) -> None:
-        """Learn what can be learned from the sample at once."""
+    def start(self, sample: Sample) -> Generator[float, None, None] | None:
+        """Learn what can be learned from the sample at once; where that is long, yield the part that is done."""
 
     def encode(self, spectra: Float32, variance: Float32 | None = None) -> tuple[Float32, Float32]:
         """Codes (n, d) and reconstruction errors (n,) of binned spectra (n, bins)."""

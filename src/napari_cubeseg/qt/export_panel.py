@@ -86,13 +86,19 @@ class ExportPanel(QWidget):
     @property
     def chosen(self) -> list[str]:
         """The formats that are ticked."""
-        return [item.data(_NAME) for item in self._items() if item.checkState() == Qt.CheckState.Checked]
+        result = self._session.result
+        unmixed = result is not None and result.components is not None
+        ticked = [item.data(_NAME) for item in self._items() if item.checkState() == Qt.CheckState.Checked]
+        return [name for name in ticked if unmixed or not FORMATS[name].unmixed]
 
     def _items(self) -> list[QListWidgetItem]:
         return [self.formats.item(n) for n in range(self.formats.count())]
 
     def _refresh(self) -> None:
         result = self._session.result
+        unmixed = result is not None and result.components is not None
+        for item in self._items():
+            item.setHidden(FORMATS[item.data(_NAME)].unmixed and not unmixed)
         # what the user typed stays
         if result is not None and self.folder.text() in ("", self._suggested):
             base = Path(result.source.path).parent if result.source.path else Path.home()

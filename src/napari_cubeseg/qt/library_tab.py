@@ -46,6 +46,10 @@ class LibraryTab(QWidget):
         self.load.setObjectName("cubeseg.spectra.library")
         self.load.setToolTip("Reference spectra: a CSV or text table, or an ENVI spectral library (.sli)")
         self.load.clicked.connect(self._choose)
+        self.freeze = QPushButton("Keep ticked as known components", self)
+        self.freeze.setObjectName("cubeseg.spectra.library.freeze")
+        self.freeze.setToolTip("The ticked reference spectra stay as they are when the cube is unmixed next")
+        self.freeze.clicked.connect(self._freeze)
         self._remove = QComboBox(self)
         self._remove.setToolTip("What is taken from both spectra before their angle is measured")
         for text, value in _REMOVALS:
@@ -59,6 +63,7 @@ class LibraryTab(QWidget):
         for widget in (self.load, self._remove, self._said):
             layout.addWidget(widget)
         layout.addWidget(self.best, 1)
+        layout.addWidget(self.freeze)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(120)
@@ -115,6 +120,9 @@ class LibraryTab(QWidget):
     def _target(self) -> tuple[str, np.ndarray] | None:
         """Name and spectrum of what is compared: the chosen class, otherwise the clicked pixel."""
         result, selected, pixel = self._session.result, self._session.selected, self._session.pixel
+        component = self._session.components.spectrum(selected[0]) if selected else None
+        if result is not None and component is not None:
+            return f"{result.info(selected[0]).name} (component)", component[0]
         if result is not None and selected:
             return result.info(selected[0]).name, result.spectra.mean(selected[0])
         return None if pixel is None else ("the clicked pixel", np.asarray(pixel.spectrum, np.float64))
@@ -138,6 +146,13 @@ class LibraryTab(QWidget):
                 self._said.setText(str(error))
         self.best.blockSignals(False)
         self.changed.emit()
+
+    def _freeze(self) -> None:
+        for index in list(self._drawn) if self._library is not None else []:
+            try:
+                self._session.components.freeze_reference(self._library, index)
+            except CubeSegError as error:
+                show_error(str(error))
 
     def _ticked(self, item: QListWidgetItem) -> None:
         index, name = item.data(Qt.ItemDataRole.UserRole)

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QApplication, QFrame, QLabel, QMainWindow, QScrollAre
 from napari_cubeseg import warming
 from napari_cubeseg.qt.bottom_dock import dock_of
 from napari_cubeseg.qt.classes_panel import ClassesPanel
+from napari_cubeseg.qt.components_panel import ComponentsPanel
 from napari_cubeseg.qt.cube_panel import CubePanel
 from napari_cubeseg.qt.export_panel import ExportPanel
 from napari_cubeseg.qt.image_panel import ImagePanel
@@ -40,6 +41,7 @@ class SegmentDock(QScrollArea):
             ("1  Cube", CubePanel(session, inside)),
             ("", ImagePanel(session, inside)),
             ("2  Train", TrainPanel(session, inside)),
+            ("", ComponentsPanel(session, inside)),
             ("3  Classes", ClassesPanel(session, inside)),
             ("4  Export", ExportPanel(session, inside)),
         ):

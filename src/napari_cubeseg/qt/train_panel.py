@@ -20,6 +20,7 @@ __all__ = ["TrainPanel"]
 _METHODS = (
     ("Deep clustering (autoencoder + K-means)", "deep"),
     ("Patches (spectra with their surroundings)", "global"),
+    ("Unmixing (components, and how much of each)", "unmix"),
     ("Quick look (principal components + K-means)", "pca"),
 )
 
@@ -34,8 +35,9 @@ class TrainPanel(QWidget):
         defaults = FitConfig()
         self.method = ComboBox(
             name="method", choices=_METHODS, value="deep",
-            tooltip="Deep clustering learns what the spectra have in common; patches also what lies beside them, for "
-            "very large cubes and where texture tells materials apart; the quick look takes seconds",
+            tooltip="Deep clustering learns what the spectra have in common; patches also what lies beside them, for very "
+            "large cubes and where texture tells materials apart; unmixing finds component spectra and how much of each "
+            "a pixel holds; the quick look takes seconds",
         )  # fmt: skip
         self.least = SpinBox(
             label="Classes", min=1, max=255, value=defaults.clusters[0],
@@ -49,6 +51,7 @@ class TrainPanel(QWidget):
             label="Epochs", min=1, max=10000, value=defaults.epochs,
             tooltip="How often the network sees the training spectra; more takes longer and may separate better",
         )  # fmt: skip
+        self.method.changed.connect(self._range)
         numbers = Container(widgets=[self.least, self.most], layout="horizontal", labels=True)
         self._main = Container(widgets=[self.method, numbers], labels=False)
         for container in (self._main, numbers):
@@ -108,10 +111,15 @@ class TrainPanel(QWidget):
             method=self.method.value,
             clusters=(self.least.value, self.most.value),
             epochs=self.epochs.value,
+            mixing=self._session.components.mixing(),
             beta=Ramp(beta.low, chosen.pop("beta"), beta.start, beta.end),
             gamma=Ramp(gamma.low, chosen.pop("gamma"), gamma.start, gamma.end),
             **chosen,
         )
+
+    def _range(self, method: str) -> None:
+        """Unmixing finds the number by itself; the others look for it among a few."""
+        self.least.value, self.most.value = (1, 255) if method == "unmix" else FitConfig().clusters
 
     def _make_options(self, defaults: FitConfig) -> Container[Any]:
         self._more: dict[str, Any] = {

@@ -1,0 +1,152 @@
+"""Components and abundances in the viewer: their layers, and which components stay in the next run. No Qt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Image, Layer
+from napari.utils.notifications import show_error
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from cubeseg.errors import ConfigError
+from cubeseg.mixing import Known, Mixing
+from napari_cubeseg import layers as our
+
+if TYPE_CHECKING:
+    from cubeseg.library import Library
+    from napari_cubeseg.session import Session
+
+__all__ = ["Components"]
+
+
+class Components:
+    """What a session knows about unmixing.
+
+    Parameters
+    ----------
+    session : Session
+    """
+
+    changed = Signal()
+    """Other components are known now."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        session.cube_changed.connect(self.changed.emit)
+        session.classes_changed.connect(self._follow)
+        session.result_changed.connect(self._follow)
+
+    @property
+    def known(self) -> list[Known]:
+        """Components of the active cube that stay as they are in the next run."""
+        layer = self._session.cube_layer
+        return [] if layer is None else layer.metadata[our.KEY].setdefault("known", [])
+
+    def mixing(self) -> Mixing:
+        """What the next run is told."""
+        return Mixing(known=tuple(self.known))
+
+    def spectrum(self, class_id: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Component of a class and its spread, as bright as the class's mean; None where the class has none."""
+        result = self._session.result
+        found = None if result is None else result.components
+        if result is None or found is None:
+            return None
+        unmixed, classes = found
+        at = [c.id for c in classes]
+        if class_id not in at:
+            return None
+        values, spread = (a[at.index(class_id)].astype(np.float64) for a in (unmixed.components, unmixed.spread))
+        mean = result.spectra.mean(class_id)
+        both = np.isfinite(values) & np.isfinite(mean)
+        factor = float(values[both] @ mean[both]) / max(float(values[both] @ values[both]), 1e-30) if both.any() else 1
+        factor = factor if factor > 0 else 1.0
+        return values * factor, spread * factor
+
+    def freeze_classes(self) -> None:
+        """The chosen classes' components stay in the next run; their mean where there is no component."""
+        result, chosen = self._session.result, self._session.selected
+        if result is None or not chosen:
+            show_error("Choose a class first; its spectrum then stays in the next run")
+            return
+        for class_id in chosen:
+            found = self.spectrum(class_id)
+            self._freeze(result.info(class_id).name, result.spectra.mean(class_id) if found is None else found[0])
+
+    def freeze_kept(self) -> None:
+        """The kept spectra (pixels, boxes, drawn regions) stay in the next run."""
+        if not self._session.named.kept:
+            show_error("Keep the spectrum of a pixel or a drawn region first; it then stays in the next run")
+        for kept in self._session.named.kept:
+            self._freeze(kept.name, kept.values)
+
+    def freeze_reference(self, library: Library, index: int) -> None:
+        """A spectrum of a library stays in the next run."""
+        cube = self._session.cube
+        if cube is None:
+            return
+        values = library.on(cube.axis).values[index]
+        self._freeze(library.names[index], values if cube.axis.values[0] <= cube.axis.values[-1] else values[::-1])
+
+    def release(self) -> None:
+        """No component is known beforehand any more."""
+        self.known.clear()
+        self.changed.emit()
+
+    def show(self, on: bool) -> None:
+        """Show the abundances alone, or hide them and show the classes again."""
+        for layer in self._session.viewer.layers:
+            if our.role(layer) == "abundance":
+                layer.visible = on
+            elif our.role(layer) in ("cube", "sum"):
+                # colours are added to what is below
+                layer.visible = not on
+        if self._session.labels_layer is not None:
+            self._session.labels_layer.visible = not on
+
+    @property
+    def layers(self) -> list[Image]:
+        """The abundance layers of the active segmentation."""
+        return [item for item in self._session.viewer.layers if our.role(item) == "abundance"]
+
+    def _freeze(self, name: str, values: NDArray[np.floating]) -> None:
+        taken = {one.name for one in self.known}
+        if name in taken:
+            show_error(f"{name} stays already")
+            return
+        # a class mean may dip below zero by noise
+        positive = np.where(np.isfinite(values), np.maximum(values, 0), np.nan)
+        try:
+            known = Known(name, tuple(float(v) for v in positive))
+            Mixing(known=(known,))
+        except ConfigError as error:
+            show_error(str(error))
+            return
+        self.known.append(known)
+        self.changed.emit()
+
+    def _follow(self) -> None:
+        """Layers follow what is merged, renamed, recoloured."""
+        result, viewer = self._session.result, self._session.viewer
+        found = None if result is None else result.components
+        mine = self.layers
+        if result is None or found is None or not mine:
+            return
+        if mine[0].metadata[our.KEY].get("unmixed") is not result.unmixed:
+            return
+        shown = [(layer.name, layer.metadata[our.KEY]["class"]) for layer in mine]
+        wanted = our.abundance_layers(result, result.source.name)
+        if shown == [(k["name"], k["metadata"][our.KEY]["class"]) for _, k, _ in wanted]:
+            for layer, (_, keywords, _) in zip(mine, wanted, strict=True):
+                layer.colormap = keywords["colormap"]
+            return
+        place, visible = viewer.layers.index(mine[0]), mine[0].visible
+        for layer in mine:
+            viewer.layers.remove(layer)
+        for turn, one in enumerate(wanted):
+            made = Layer.create(*one)
+            made.visible = visible
+            viewer.layers.insert(place + turn, made)
+        our.link_contrast(self.layers)
