@@ -5,7 +5,6 @@ import csv
 import numpy as np
 import pytest
 import tifffile
-from cubeseg.export import export
 from scipy.optimize import nnls
 
 import cubeseg
@@ -14,6 +13,7 @@ from cubeseg.cli import main
 from cubeseg.config import FitConfig
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError
+from cubeseg.exporting import export
 from cubeseg.mixing import Known, Mixing
 from cubeseg.samples.mixtures import synthetic_mixtures
 from cubeseg.steps import finish

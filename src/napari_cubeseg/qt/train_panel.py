@@ -35,9 +35,9 @@ class TrainPanel(QWidget):
         defaults = FitConfig()
         self.method = ComboBox(
             name="method", choices=_METHODS, value="deep",
-            tooltip="Deep clustering learns what the spectra have in common; patches also what lies beside them, for very "
-            "large cubes and where texture tells materials apart; unmixing finds component spectra and how much of each "
-            "a pixel holds; the quick look takes seconds",
+            tooltip="Deep clustering learns what the spectra have in common; patches also what lies beside them, for "
+            "very large cubes and where texture tells materials apart; unmixing finds component spectra and how much "
+            "of each a pixel holds; the quick look takes seconds",
         )  # fmt: skip
         self.least = SpinBox(
             label="Classes", min=1, max=255, value=defaults.clusters[0],
