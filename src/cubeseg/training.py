@@ -247,7 +247,7 @@ def _learned_from_pixels(
 ) -> Generator[FitEvent, None, Learned]:
     sample = yield from read(cube, config, executor)
     candidates = _candidates(config, len(sample.rows))
-    own = getattr(make, "classes_of_its_own", False)
+    own = make.classes_of_its_own
     sample = yield from _scale(sample, replace(config, scaling=sample.preprocessor.scaling) if own else config)
     yield FitEvent("train", on_bar("train", 0.0), "Preparing the model")
     model: Model = make(sample.preprocessor, config)

@@ -72,7 +72,6 @@ def test_configuration_file(tmp_path, capsys, painting_file):
         (["segment", "CUBE", "-o", "."], "is a folder"),
         (["segment", "CUBE", "-o", "r.h5", "--clusters", "9:4"], "reversed"),
         (["segment", "CUBE", "-o", "r.h5", "--clusters", "x"], "neither a number"),
-        (["segment", "CUBE", "-o", "r.h5", "--method", "unmix"], "not built yet"),
         (["segment", "CUBE", "-o", "r.h5", "--coherence", "much"], "neither a number nor auto"),
         (["segment", "CUBE", "-o", "r.h5", "--coherence", "-1"], "between 0"),
         (["segment", "CUBE", "-o", "r.h5", "--preset", "best"], "not one of"),

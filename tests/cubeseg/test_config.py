@@ -32,7 +32,6 @@ def test_memory(given, wanted):
         ({"clusters": "9:3"}, "reversed; write 3:9"),
         ({"clusters": "0"}, "at least 1"),
         ({"clusters": 999}, "at most 255"),
-        ({"method": "global"}, "not built yet"),
         ({"method": "unmix", "mixing": {"way": "magic"}}, "mixing.way"),
         ({"method": "magic"}, "not one of"),
         ({"noise": "pink"}, "not one of"),

@@ -165,7 +165,7 @@ def test_exports(unmixed, tmp_path):
 
     assert fits.getdata(paths[2], "ABUNDANCES").shape == (3, 24, 24)
     other = cubeseg.segment(unmixed[0], FitConfig.from_mapping({"method": "pca", "clusters": 3}))
-    with pytest.raises(ConfigError, match="method unmix"):
+    with pytest.raises(ConfigError, match="results of unmixing"):
         export(other, tmp_path, ["abundances"])
 
 

@@ -35,12 +35,14 @@ class Model(Protocol):
     """A way from binned spectra to codes that K-means can cluster.
 
     `error_unit` is the reconstruction error of the median pixel of the cube that it was trained on; `reach` how many
-    pixels on each side a code depends on.
+    pixels on each side a code depends on; `classes_of_its_own` whether it offers ``classes(codes)`` instead of having its
+    codes clustered.
     """
 
     method: str
     epochs: int
     reach: int
+    classes_of_its_own: bool
     preprocessor: Preprocessor
     error_unit: float
 

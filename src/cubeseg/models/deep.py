@@ -76,6 +76,7 @@ class DeepModel:
 
     method = "deep"
     reach = 0
+    classes_of_its_own = False
 
     def __init__(self, preprocessor: Preprocessor, config: FitConfig, spec: NetworkSpec | None = None) -> None:
         self.preprocessor = preprocessor

@@ -58,6 +58,7 @@ class PatchModel:
 
     method = "global"
     reach = REACH
+    classes_of_its_own = False
 
     def __init__(self, preprocessor: Preprocessor, config: FitConfig, spec: PatchSpec | None = None) -> None:
         self.preprocessor, self.config = preprocessor, config

@@ -22,6 +22,7 @@ class PCAModel:
     method = "pca"
     epochs = 0
     reach = 0
+    classes_of_its_own = False
 
     def __init__(self, preprocessor: Preprocessor, config: FitConfig) -> None:
         self.preprocessor = preprocessor

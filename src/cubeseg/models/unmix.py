@@ -40,6 +40,7 @@ class UnmixModel:
     """
 
     method = "unmix"
+    reach = 0
     # its classes are its components, nothing is clustered
     classes_of_its_own = True
 
