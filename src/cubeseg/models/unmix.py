@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cubeseg.clustering import Clustering
 from cubeseg.config import FitConfig
 from cubeseg.errors import ConfigError
-from cubeseg.models.gates import gate, probability_open, random_gate
+from cubeseg.models.gates import probability_open, random_gate
 from cubeseg.models.generative import AGGREGATIONS, PRIORS, Generative
 from cubeseg.preprocess import Preprocessor
 from cubeseg.sampling import Sample
@@ -247,14 +247,8 @@ class UnmixModel:
         return Clustering(np.array(centres, np.float32), 1.0, self.scores, largest=True)
 
     def _usage(self, codes: Float32) -> Float64:
-        """The part of all light that comes through the open gates of each component: no union over spectra."""
-        light = codes * self.components.sum(axis=1)
-        if self._network is not None:
-            weights = torch.from_numpy(self.weights.astype(np.float32))
-            with torch.no_grad():
-                odds = self._network.odds(torch.from_numpy(codes), weights * 1e12, 0.0)
-            light = light * gate(odds).numpy()
-        mass = light.sum(axis=0, dtype=np.float64)
+        """The part of all light that is each component's: no union over spectra."""
+        mass = (codes * self.components.sum(axis=1)).sum(axis=0, dtype=np.float64)
         return np.asarray(mass / max(float(mass.sum()), 1e-30))
 
     def stretch(self, metric: Float32 | None) -> None:
