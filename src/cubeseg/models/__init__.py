@@ -35,8 +35,8 @@ class Model(Protocol):
     """A way from binned spectra to codes that K-means can cluster.
 
     `error_unit` is the reconstruction error of the median pixel of the cube that it was trained on; `reach` how many
-    pixels on each side a code depends on; `classes_of_its_own` whether it offers ``classes(codes)`` and its codes are not
-    clustered.
+    pixels on each side a code depends on; `classes_of_its_own` whether it offers ``classes(codes)``, so that its codes
+    are not clustered.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""Gates that open or close components: random while learning, exact afterwards, with a probability in closed form."""
+"""Gates that open or close components while a model learns: random, with a probability in closed form."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["gate", "probability_open", "random_gate"]
+__all__ = ["probability_open", "random_gate"]
 
 # the hard concrete distribution of Louizos, Welling & Kingma (2018): temperature, and how far it is stretched
 _TEMPERATURE, _LOW, _HIGH = 2 / 3, -0.1, 1.1
@@ -18,11 +18,6 @@ def random_gate(odds: Tensor, generator: torch.Generator | None = None) -> Tenso
     u = torch.rand(odds.shape, generator=generator).clamp(1e-6, 1 - 1e-6).to(odds.device)
     soft = torch.sigmoid((u.log() - (1 - u).log() + odds) / _TEMPERATURE)
     return (soft * (_HIGH - _LOW) + _LOW).clamp(0, 1)
-
-
-def gate(odds: Tensor) -> Tensor:
-    """The gates used for results: no draw, so the same spectrum always opens the same ones."""
-    return (torch.sigmoid(odds) * (_HIGH - _LOW) + _LOW).clamp(0, 1)
 
 
 def probability_open(odds: Tensor) -> Tensor:
