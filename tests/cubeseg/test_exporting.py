@@ -17,6 +17,8 @@ from PIL import Image
 
 import cubeseg
 from cubeseg import FitConfig, editing, segment
+from cubeseg.axis import SpectralAxis
+from cubeseg.cli import main
 from cubeseg.cube import Spatial
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.exporting import FORMATS, export, planned
@@ -292,3 +294,31 @@ def test_exports_that_are_refused(tmp_path, result, cube):
     if other is not None:
         with pytest.raises(DataError, match="size differs"):
             written(result, tmp_path, "overlay", cube=other)
+
+
+def test_the_report_is_one_page_without_a_network(tmp_path, result):
+    from html.parser import HTMLParser
+
+    editing.annotate(result, 1, "<script>alert(1)</script>").do()
+    # what X-ray spectra suggest takes longer, and is tested elsewhere
+    result.axis = SpectralAxis.from_values(np.linspace(400, 800, 64), "nm")
+    result.save(tmp_path / "r.h5")
+    assert main(["report", str(tmp_path / "r.h5"), "-o", str(tmp_path / "report.html")]) == 0
+    seen, words = [], []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            seen.append((tag, dict(attrs)))
+
+        def handle_data(self, data):
+            words.append(data)
+
+    reader = Reader()
+    reader.feed((tmp_path / "report.html").read_text(encoding="utf-8"))
+    text = " ".join(words)
+    assert "script" not in {tag for tag, _ in seen}
+    links = [v for _, attrs in seen for k, v in attrs.items() if k in ("src", "href", "xlink:href")]
+    assert all(link.startswith(("data:", "#")) for link in links)
+    assert sum(tag == "img" for tag, _ in seen) >= 3
+    for said in (result.info(1).name, "<script>alert(1)</script>", f"{result.pixels(1):,}", "rename", "seed 0"):
+        assert said in text
