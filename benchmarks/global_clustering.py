@@ -250,7 +250,9 @@ def _line(k: int, method: str, rows: list[Row]) -> str:
 
 
 def _spread(values: list[float]) -> str:
-    return f"{np.mean(values):.3f} ± {np.std(values):.3f}" if values else "–"
+    if len(values) < 2:
+        return f"{values[0]:.3f}" if values else "–"
+    return f"{np.mean(values):.3f} ± {np.std(values):.3f}"
 
 
 def main() -> None:
