@@ -22,6 +22,7 @@ from cubeseg.crops import Crop, common
 from cubeseg.models.deep import pick_device
 from cubeseg.models.patch_losses import balance_loss, consistency_loss, published_losses, unsureness
 from cubeseg.models.patch_network import REACH, PatchNetwork, PatchSpec, pooled
+from cubeseg.models.smooth_start import smooth_components
 from cubeseg.patches import Patches
 from cubeseg.preprocess import Preprocessor
 
@@ -94,7 +95,7 @@ class PatchModel:
         if self.published:
             self.network.set_bandwidth(1.0)
             return
-        components = self._components(patches, mean)
+        components = smooth_components(patches, mean, self.spec.latent)
         scale = np.sqrt(max(float(np.square((inputs - mean) @ components.T).sum(axis=1).mean()), 1e-12)) / _SIZE
         components = np.ascontiguousarray(components / scale, dtype=np.float32)
         self.network.start_from(self._tensor(components), self._tensor(mean))
@@ -103,21 +104,6 @@ class PatchModel:
         squared = np.square(own - self._single(near)).sum(axis=1)
         # half of the weight is lost where codes differ by more than neighbours commonly do
         self.network.set_bandwidth(float(np.sqrt(np.median(squared))) if len(squared) else 1.0)
-
-    def _components(self, patches: Patches, mean: Float32) -> Float32:
-        """Leading directions (latent, inputs) of what is left of spectra when neighbours are averaged: noise is not."""
-        products = np.zeros((len(mean), len(mean)))
-        for w in patches.kept:
-            usable = patches.usable[w]
-            variance = None if patches.variance is None else patches.variance[w][usable]
-            centred = np.zeros((*usable.shape, len(mean)), np.float32)
-            centred[usable] = self.preprocessor.features(patches.spectra[w][usable], variance).inputs - mean
-            weight = np.maximum(_averaged(usable[..., None].astype(np.float32)), 1e-6)
-            smooth = (_averaged(centred) / weight)[usable]
-            products += smooth.T @ smooth
-        vectors = np.linalg.eigh(products)[1][:, ::-1][:, : self.spec.latent].T
-        signs = np.sign(vectors[np.arange(len(vectors)), np.abs(vectors).argmax(axis=1)])
-        return np.asarray(vectors * signs[:, None], np.float32)
 
     def seed(self, centroids: Float32, codes: Float32) -> None:
         """Let the dictionary be these centroids (k, latent + 1) of codes (n, latent + 1)."""
@@ -236,21 +222,10 @@ class PatchModel:
     def encode_around(
         self, spectra: Float32, variance: Float32 | None, usable: Bool
     ) -> tuple[Float32, Float32, Float32]:
-        """Codes and errors of binned spectra that see each other.
+        """Codes (y, x, d) and errors (y, x) of binned spectra (y, x, bins) side by side; these as likelihoods see them.
 
-        Those of pixels nearer to the border than :attr:`reach` are exact only where the image ends there.
-
-        Parameters
-        ----------
-        spectra, variance : arrays of float32, shape (y, x, bins)
-        usable : array of bool, shape (y, x)
-
-        Returns
-        -------
-        codes : array of float32, shape (y, x, d)
-        errors : array of float32, shape (y, x)
-        seen : array of float32, shape (y, x, bins)
-            The spectra as likelihoods take them: counts together with those of alike neighbours.
+        Those of pixels nearer to the border than :attr:`reach` are exact only where the image ends there. Likelihoods
+        see counts together with those of alike neighbours.
         """
         height, width, bins = spectra.shape
         noise = None if variance is None else variance.reshape(-1, bins)
@@ -421,13 +396,6 @@ class PatchModel:
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self.device)
-
-
-def _averaged(maps: Float32) -> Float32:
-    """Means over 5 x 5 pixels of maps (y, x, n), zero beyond the border."""
-    from scipy.ndimage import uniform_filter
-
-    return np.asarray(uniform_filter(maps, (5, 5, 1), mode="constant"))
 
 
 def _listed(maps: Tensor, usable: Tensor) -> Tensor:
