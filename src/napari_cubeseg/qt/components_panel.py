@@ -21,15 +21,13 @@ class ComponentsPanel(QWidget):
         )
         self.abundances.setCheckable(True)
         self.abundances.toggled.connect(session.components.show)
-        self.classes = _button(
-            "Keep chosen classes", "classes", "Their components stay as they are in the next unmixing"
-        )
+        self.classes = _button("Freeze chosen", "classes", "Their components stay as they are in the next unmixing")
         self.classes.clicked.connect(session.components.freeze_classes)
         self.kept = _button(
-            "Keep kept spectra", "kept", "Kept pixels and regions stay as components in the next unmixing"
+            "Freeze kept spectra", "kept", "Kept pixels and regions stay as components in the next unmixing"
         )
         self.kept.clicked.connect(session.components.freeze_kept)
-        self.release = _button("Forget known", "release", "All components are learned in the next unmixing")
+        self.release = _button("Freeze none", "release", "All components are learned in the next unmixing")
         self.release.clicked.connect(session.components.release)
         self._said = QLabel(self)
         self._said.setWordWrap(True)
@@ -53,7 +51,7 @@ class ComponentsPanel(QWidget):
             self.abundances.setChecked(False)
         self.release.setEnabled(bool(known))
         names = ", ".join(one.name for one in known)
-        self._said.setText(f"Known in the next unmixing: {names}" if known else "")
+        self._said.setText(f"Frozen in the next unmixing: {names}" if known else "")
 
 
 def _button(text: str, name: str, tip: str) -> QPushButton:
