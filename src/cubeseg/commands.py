@@ -1,0 +1,290 @@
+"""What the commands do; everything heavy is imported when it is needed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from cubeseg.errors import ConfigError, DataError, JobError
+from cubeseg.terminal import driven
+
+__all__ = ["apply", "export", "info", "not_yet", "refine", "report", "sample", "score", "segment"]
+
+
+def _opened(options: argparse.Namespace) -> Any:
+    """The cube that the options name."""
+    from cubeseg.io import open_cube
+
+    settings = {}
+    for text in options.set:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise ConfigError(f"--set takes NAME=VALUE, not '{text}'")
+        settings[name] = value
+    return open_cube(
+        options.cube, dataset=options.dataset, spectral_axis=options.spectral_axis, axis=options.axis, **settings
+    )
+
+
+def not_yet(options: argparse.Namespace) -> None:
+    """What is to come."""
+    raise ConfigError(f"'{options.name}' ({options.what}) is not built yet")
+
+
+def info(options: argparse.Namespace) -> None:
+    """``cubeseg info``."""
+    from cubeseg.describe import describe
+
+    facts = describe(_opened(options))
+    if options.json:
+        print(json.dumps(facts, indent=2))
+        return
+    axis = facts["spectral_axis"]
+    print(f"{facts['path']}: {facts['format']}" + (f", dataset {facts['dataset']}" if facts["dataset"] else ""))
+    bands, height, width = facts["shape"]
+    print(f"  shape          {bands} bands, {height} x {width} pixels, {facts['dtype']}")
+    print(f"  spectral axis  {axis['name']} {axis['first']:g} to {axis['last']:g} {axis['unit']}".rstrip())
+    print(f"  unit of data   {facts['data_unit'] or 'not said'}")
+    print(f"  noise          {facts['noise']}")
+    print(f"  masked pixels  {facts['masked_pixels']} of {height * width}")
+    for note in facts["notes"]:
+        print(f"  note           {note}")
+
+
+def segment(options: argparse.Namespace) -> None:
+    """``cubeseg segment``: a cube, a series, or a result whose classes are merged."""
+    from cubeseg.bundle import is_result
+    from cubeseg.config import FitConfig
+    from cubeseg.training import fit
+
+    given = {
+        name: getattr(options, name)
+        for name in (
+            "preset",
+            "method",
+            "clusters",
+            "epochs",
+            "seed",
+            "device",
+            "noise",
+            "coherence",
+            "memory",
+            "scheduler",
+        )
+        if getattr(options, name) is not None
+    }
+    config = FitConfig.from_toml(options.config, **given) if options.config else FitConfig.from_mapping(given)
+    output = Path(options.output)
+    if len(options.cube) > 1 or (output.is_dir() and config.method == "global"):
+        _segment_series(options, config, output)
+        return
+    if output.is_dir():
+        raise DataError(f"{output}: is a folder; give the result a name, for example {output / 'result.h5'}")
+    options.cube = options.cube[0]
+    if not output.parent.is_dir():
+        raise DataError(f"{output}: the folder {output.parent} does not exist; make it first")
+    if is_result(options.cube):
+        _coarsen(options, config.clusters, output)
+        return
+    cube = _opened(options)
+    if output.exists() and output.samefile(cube.source.path):
+        raise DataError(f"{output}: is the cube itself; give the result another name")
+    _finish(fit(cube, _unmixing(config, options, cube)), output)
+
+
+def _unmixing(config: Any, options: argparse.Namespace, cube: Any) -> Any:
+    """The configuration with what was said about unmixing."""
+    from dataclasses import replace
+
+    if not (options.way or options.references):
+        return config
+    if config.method != "unmix":
+        raise ConfigError("--way and --references belong to --method unmix")
+    mixing = config.mixing
+    if options.references:
+        from cubeseg.library_files import load_library
+        from cubeseg.mixing import Known
+
+        library = load_library(options.references)
+        values = library.on(cube.axis).values
+        if len(cube.axis) > 1 and cube.axis.values[0] > cube.axis.values[-1]:
+            values = values[:, ::-1]
+        if not values.any(axis=1).all():
+            raise DataError(f"{options.references}: a spectrum has no value in the range of the cube")
+        mixing = replace(mixing, known=tuple(map(Known, library.names, map(tuple, values.tolist()))))
+    return replace(config, mixing=replace(mixing, way=options.way or mixing.way))
+
+
+def _segment_series(options: argparse.Namespace, config: Any, folder: Path) -> None:
+    """One dictionary for all cubes, one result file for each."""
+    from cubeseg.series import segment_series
+
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: is a file; the results of a series go into a folder")
+    if not folder.exists() and not folder.parent.is_dir():
+        raise DataError(f"{folder}: the folder {folder.parent} does not exist; make it first")
+    paths = [Path(name) for name in options.cube]
+    outputs = [folder / f"{name}.h5" for name in _distinct([p.stem for p in paths])]
+    for path, output in zip(paths, outputs, strict=True):
+        if output.exists() and path.exists() and output.samefile(path):
+            raise DataError(f"{output}: is one of the cubes; give the results another folder")
+
+    def opener(path: Path) -> Any:
+        return lambda: _opened(argparse.Namespace(**(vars(options) | {"cube": str(path)})))
+
+    notes: list[str] = []
+
+    def keep(index: int, result: Any) -> None:
+        folder.mkdir(exist_ok=True)
+        result.save(outputs[index])
+        notes.extend(f"{outputs[index]}: {note}" for note in result.notes)
+        print(f"{outputs[index]}: {result.n_clusters} classes, {int((result.labels > 0).sum())} pixels")
+
+    outcome = driven(segment_series([opener(p) for p in paths], config, keep))
+    for note in notes:
+        print(f"cubeseg: note: {note}", file=sys.stderr)
+    if outcome.failed:
+        reasons = "; ".join(str(error) for _, error in sorted(outcome.failed.items()))
+        kind = JobError if all(isinstance(e, JobError) for e in outcome.failed.values()) else DataError
+        raise kind(f"{outcome.done} of {len(paths)} cubes were segmented; not: {reasons}")
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Names of files, numbered where some are the same."""
+    found: list[str] = []
+    for name in names:
+        number, given = 2, name
+        while given in found:
+            given, number = f"{name}-{number}", number + 1
+        found.append(given)
+    return found
+
+
+def _finish(steps: Any, output: Path) -> None:
+    """Drive a long job to its end with a bar, and save its result."""
+    result = driven(steps)
+    result.save(output)
+    for note in result.notes:
+        print(f"cubeseg: note: {note}", file=sys.stderr)
+    print(f"{output}: {len(result.classes)} classes, {int((result.labels > 0).sum())} pixels")
+
+
+def _new_file(output: str, *inputs: str) -> Path:
+    """Where a result is to go: a folder that is there, and none of the inputs."""
+    path = Path(output)
+    if not path.parent.is_dir():
+        raise DataError(f"{path}: the folder {path.parent} does not exist; make it first")
+    for other in inputs:
+        if path.exists() and Path(other).exists() and path.samefile(other):
+            raise DataError(f"{path}: is one of the inputs; give the new result another name")
+    return path
+
+
+def refine(options: argparse.Namespace) -> None:
+    """``cubeseg refine``."""
+    from cubeseg.bundle import load
+    from cubeseg.io import open_cube, reopen
+    from cubeseg.labelfiles import read_labels
+    from cubeseg.refining import RefineConfig, refine
+
+    output = _new_file(options.output, options.result, *([options.corrections] if options.corrections else []))
+    result = load(options.result)
+    corrections = None
+    if options.corrections:
+        height, width = result.labels.shape
+        corrections = read_labels(options.corrections, (height, width))
+        if corrections.shape != result.labels.shape:
+            raise DataError(
+                f"{options.corrections}: is {corrections.shape[0]} x {corrections.shape[1]} pixels, "
+                f"the result {height} x {width}"
+            )
+    if options.cube:
+        cube = open_cube(options.cube, dataset=result.source.dataset or None)
+    elif not result.source.path or not Path(result.source.path).exists():
+        raise DataError(
+            f"{options.result}: its cube, {result.source.path or 'without a file'}, is not there; name it with --cube"
+        )
+    else:
+        cube = reopen(result.source)
+    given = {n: getattr(options, n) for n in ("epochs", "seed") if getattr(options, n) is not None}
+    _finish(refine(result, cube, corrections, RefineConfig(**given)), output)
+
+
+def apply(options: argparse.Namespace) -> None:
+    """``cubeseg apply``."""
+    from cubeseg.applying import apply
+    from cubeseg.bundle import load
+
+    output = _new_file(options.output, options.result, options.cube)
+    result = load(options.result)
+    _finish(apply(result, _opened(options)), output)
+
+
+def _coarsen(options: argparse.Namespace, clusters: tuple[int, int], output: Path) -> None:
+    """Fewer classes from a result file, along its merge tree."""
+    from cubeseg.bundle import load
+    from cubeseg.hierarchy import coarser
+
+    if options.clusters is None or clusters[0] != clusters[1]:
+        raise ConfigError(f"{options.cube}: is a result; say with --clusters N how many of its classes to keep")
+    if output.exists() and output.samefile(options.cube):
+        raise DataError(f"{output}: is the result itself; give the new one another name")
+    result = coarser(load(options.cube), clusters[0])
+    result.save(output)
+    print(f"{output}: {len(result.classes)} classes, {int((result.labels > 0).sum())} pixels")
+
+
+def score(options: argparse.Namespace) -> None:
+    """``cubeseg score``."""
+    from cubeseg.bundle import load
+    from cubeseg.labelfiles import read_labels
+    from cubeseg.metrics import score
+
+    labels = load(options.result).labels
+    height, width = labels.shape
+    try:
+        found = score(labels, read_labels(options.truth, (height, width)))
+    except DataError as error:
+        text = str(error)
+        raise error if options.truth in text else DataError(f"{options.truth}: {text}") from error
+    if options.json:
+        print(json.dumps(found))
+    else:
+        for name, value in found.items():
+            print(f"{name:10} {value:.4f}" if isinstance(value, float) else f"{name:10} {value}")
+
+
+def report(options: argparse.Namespace) -> None:
+    """``cubeseg report``."""
+    from cubeseg.bundle import load
+    from cubeseg.exporting.report import write_report
+    from cubeseg.terminal import driven
+
+    path = driven(write_report(load(options.result), options.output))
+    print(path)
+
+
+def export(options: argparse.Namespace) -> None:
+    """``cubeseg export``."""
+    from cubeseg.bundle import load
+    from cubeseg.exporting import export
+    from cubeseg.io import open_cube
+
+    formats = [f.strip().lower() for f in options.format.split(",") if f.strip()]
+    result = load(options.result)
+    cube = None if options.cube is None else open_cube(options.cube)
+    for path in export(result, options.output, formats, cube=cube, force=options.force):
+        print(path)
+
+
+def sample(options: argparse.Namespace) -> None:
+    """``cubeseg sample``."""
+    from cubeseg.samples import write_sample
+
+    truth = write_sample(
+        options.name, options.output, size=options.size, counts=options.counts, seed=options.seed, tier=options.tier
+    )
+    print(f"{options.output} and its truth {truth}")
