@@ -251,3 +251,24 @@ def test_thirty_colours_that_the_colour_blind_tell_apart(seen):
     assert apart.min() > 12
     assert apart[:8, :8].min() > 16
     assert len({class_colour(i) for i in range(1, 60)}) == 59
+
+
+def test_the_page_of_the_result_file_names_all_that_is_in_it(tmp_path, result):
+    import re
+    from fnmatch import fnmatch
+    from pathlib import Path
+
+    import h5py
+
+    editing.paint(result, np.array([0, 1]), np.array([2, 2])).do()
+    result.save(tmp_path / "r.h5")
+    page = (Path(__file__).parents[2] / "docs" / "result-file.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    found = []
+    with h5py.File(tmp_path / "r.h5") as file:
+        file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
+        record = json.loads(file["record"][()])
+    assert "painted" in found
+    assert not [name for name in found if not any(fnmatch(name, known) for known in named)]
+    assert not [name for name in record if f"`{name}`" not in page]
