@@ -254,6 +254,7 @@ def test_thirty_colours_that_the_colour_blind_tell_apart(seen):
 
 
 def test_the_page_of_the_result_file_names_all_that_is_in_it(tmp_path, result):
+    import json
     import re
     from fnmatch import fnmatch
     from pathlib import Path
