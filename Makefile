@@ -8,6 +8,8 @@ TORCH ?= torch==2.13.0
 CONSTRAINTS ?= constraints.txt
 QT ?= PyQt6>=6.7,<6.12
 BIN = $(VENV)/bin
+# processes that share out the tests; the windows are all in one of them
+WORKERS ?= 2
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test test-core lint types imports check setup system clean soak fuzz bench
@@ -26,7 +28,7 @@ demo: setup system
 	sh scripts/with-display.sh $(BIN)/python scripts/demo.py
 
 test: setup system
-	sh scripts/with-display.sh $(BIN)/python -m pytest -q -m "not slow" $(PYTEST)
+	OMP_NUM_THREADS=1 sh scripts/with-display.sh $(BIN)/python -m pytest -q -m "not slow" -n $(WORKERS) --dist loadgroup $(PYTEST)
 
 test-core: setup
 	$(BIN)/python -m pytest -q -m "not slow" tests/cubeseg $(PYTEST)

@@ -54,8 +54,8 @@ def main() -> None:
     session.inspect(30, 38)
     wait(lambda: session.pixel is not None, 10, "the clicked pixel")
     written: list[object] = []
-    session.exported.connect(written.append)
-    session.export(BUILD, ["tiff", "png", "csv", "hdf5"])
+    session.exports.written.connect(written.append)
+    session.exports.write(BUILD, ["tiff", "png", "figure", "csv", "hdf5", "report"])
     wait(lambda: written, 60, "the exports")
     if not written[0]:
         sys.exit("The exports could not be written")

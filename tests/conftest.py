@@ -11,6 +11,13 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("CUBESEG_DATA", ROOT.parent / "shared" / "data"))
 
 
+def pytest_collection_modifyitems(items):
+    """Windows are the work of one process: two would take the keys from each other."""
+    for item in items:
+        if "napari_cubeseg" in item.nodeid:
+            item.add_marker(pytest.mark.xdist_group("window"))
+
+
 def real(name: str) -> Path:
     """A real cube, or a skip that says what is missing."""
     path = SHARED / name
