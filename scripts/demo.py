@@ -48,6 +48,8 @@ def main() -> None:
     previews: list[object] = []
     session.progressed.connect(lambda event: previews.append(event) if event.labels is not None else None)
     wait(lambda: len(previews) > 1, 300, "previews of the labels")
+    # the docks have taken their places by now
+    viewer.reset_view()
     viewer.screenshot(str(BUILD / "training.png"), canvas_only=False, flash=False)
     wait(lambda: not session.running, 600, "the end of the training")
     wait(lambda: session.result is not None, 5, "the result")
@@ -60,7 +62,8 @@ def main() -> None:
     if not written[0]:
         sys.exit("The exports could not be written")
     start = time.monotonic()
-    wait(lambda: time.monotonic() - start > 6, 10, "the notifications to fade")
+    wait(lambda: time.monotonic() - start > 9, 20, "the notifications to fade")
+    viewer.reset_view()
     viewer.screenshot(str(BUILD / "screenshot.png"), canvas_only=False, flash=False)
     result = session.result
     assert result is not None
