@@ -290,10 +290,9 @@ def test_exports_that_are_refused(tmp_path, result, cube):
     many = replace(result, labels=result.labels + np.int32(300))
     with pytest.raises(DataError, match="up to 255"):
         written(many, tmp_path, "png")
-    other = counts_cube()[0].crop(rows=slice(0, 5)) if hasattr(cube, "crop") else None
-    if other is not None:
-        with pytest.raises(DataError, match="size differs"):
-            written(result, tmp_path, "overlay", cube=other)
+    other = replace(cube, data=np.asarray(cube.data)[:, :5], mask=None)
+    with pytest.raises(DataError, match="size differs"):
+        written(result, tmp_path, "overlay", cube=other)
 
 
 def test_the_report_is_one_page_without_a_network(tmp_path, result):

@@ -15,7 +15,7 @@ from cubeseg.exporting.base import Format
 from cubeseg.files import written
 from cubeseg.segmentation import Segmentation
 
-__all__ = ["FORMATS", "palette", "write_envi", "write_png", "write_tiff"]
+__all__ = ["FORMATS", "coloured", "palette", "write_envi", "write_png", "write_tiff"]
 
 _METRIC = {"nm": 1e-7, "um": 1e-4, "µm": 1e-4, "mm": 0.1, "cm": 1.0, "m": 100.0}
 
@@ -27,6 +27,11 @@ def palette(result: Segmentation, size: int) -> NDArray[np.uint8]:
     for c in result.classes:
         colours[c.id] = [int(c.colour[at : at + 2], 16) for at in (1, 3, 5)]
     return colours
+
+
+def coloured(result: Segmentation) -> NDArray[np.uint8]:
+    """The map (y, x, 3) in the colours of its classes; white where there is none."""
+    return palette(result, max([int(result.labels.max(initial=0)), *(c.id for c in result.classes)]) + 1)[result.labels]
 
 
 def write_tiff(result: Segmentation, path: str | Path, cube: Cube | None = None) -> None:

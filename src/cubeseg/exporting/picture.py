@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cubeseg.cube import Cube
 from cubeseg.errors import DataError
 from cubeseg.exporting.base import Format, Writer
-from cubeseg.exporting.labels import palette
+from cubeseg.exporting.labels import coloured
 from cubeseg.files import written
+from cubeseg.overview import overview
 from cubeseg.segmentation import Segmentation
+from cubeseg.steps import finish
 
 __all__ = ["FORMATS", "figure", "scale_bar", "write_figure", "write_overlay"]
 
@@ -21,14 +22,12 @@ _NAMES = {"deg": "°", "arcsec": "″", "um": "µm"}
 _THOUSAND = {"nm": "µm", "um": "mm", "µm": "mm", "mm": "m"}
 
 
-def figure(result: Segmentation, cube: Cube | None = None) -> Any:
+def figure(result: Segmentation) -> Any:
     """A matplotlib figure: the map with a scale bar and a legend, and the class spectra.
 
     Parameters
     ----------
     result : Segmentation
-    cube : Cube, optional
-        Not needed.
 
     Returns
     -------
@@ -44,8 +43,7 @@ def figure(result: Segmentation, cube: Cube | None = None) -> Any:
     made = Figure(figsize=(12.0, tall + 0.5), layout="constrained")
     FigureCanvasAgg(made)
     left, right = made.subplots(1, 2, width_ratios=(1, 1))
-    size = int(max(labels.max(initial=0), *(c.id for c in result.classes), 0)) + 1
-    left.imshow(palette(result, size)[labels], interpolation="nearest")
+    left.imshow(coloured(result), interpolation="nearest")
     left.set_axis_off()
     scale_bar(left, result)
     handles = [
@@ -100,22 +98,13 @@ def write_overlay(result: Segmentation, path: str | Path, cube: Cube | None = No
 
     if cube is None:
         raise DataError(f"{path}: an overlay shows the classes over the cube, which is not at hand; open it first")
-    total = _total(cube)
+    total = finish(overview(cube)).image
     finite = total[np.isfinite(total)]
     low, high = np.percentile(finite, (1, 99.5)) if finite.size else (0.0, 1.0)
     grey = np.clip((np.nan_to_num(total, nan=low) - low) / max(high - low, 1e-30), 0, 1)[..., None] * 255
-    size = int(max(result.labels.max(initial=0), *(c.id for c in result.classes), 0)) + 1
-    classes = palette(result, size)[result.labels].astype(np.float32)
-    mixed = np.where(result.labels[..., None] > 0, 0.5 * grey + 0.5 * classes, grey)
+    mixed = np.where(result.labels[..., None] > 0, 0.5 * grey + 0.5 * coloured(result), grey)
     with written(path) as temporary:
         Image.fromarray(mixed.astype(np.uint8)).save(temporary, format="PNG", optimize=True)
-
-
-def _total(cube: Cube) -> NDArray[np.float64]:
-    total = np.zeros(cube.image_shape)
-    for block in cube.blocks():
-        total[block.rows, block.columns] = np.nansum(block.data, axis=0, dtype=np.float64)
-    return np.where(cube.mask, total, np.nan) if cube.mask is not None else total
 
 
 def scale_bar(axes: Any, result: Segmentation) -> None:

@@ -18,7 +18,7 @@ from cubeseg.errors import CubeSegError
 from cubeseg.events import FitEvent
 from cubeseg.explain import explain, prepare
 from cubeseg.exporting.base import Format
-from cubeseg.exporting.labels import palette
+from cubeseg.exporting.labels import coloured
 from cubeseg.exporting.picture import scale_bar
 from cubeseg.files import written
 from cubeseg.segmentation import Segmentation
@@ -111,15 +111,14 @@ def _summary(result: Segmentation) -> str:
 
 
 def _maps(result: Segmentation) -> str:
-    size = int(max(result.labels.max(initial=0), *(c.id for c in result.classes), 0)) + 1
-    labels = palette(result, size)[result.labels]
+    labels = coloured(result)
     error = result.reconstruction_error
     finite = error[np.isfinite(error)]
     top = max(float(np.quantile(finite, 0.995)), 2.0) if finite.size else 1.0
     figures = [
         _figure(labels, "The classes", result),
-        _figure(_coloured(result.confidence, 1.0, "viridis"), "How sure each pixel is (dark: not, bright: sure)"),
-        _figure(_coloured(error, top, "inferno"), "What the model leaves unexplained (dark: noise)"),
+        _figure(_mapped(result.confidence, 1.0, "viridis"), "How sure each pixel is (dark: not, bright: sure)"),
+        _figure(_mapped(error, top, "inferno"), "What the model leaves unexplained (dark: noise)"),
     ]
     if result.painted is not None and result.painted.any():
         painted = np.where(result.painted[..., None], labels, 235).astype(np.uint8)
@@ -127,7 +126,7 @@ def _maps(result: Segmentation) -> str:
     return f'<h2>Maps</h2><div class="maps">{"".join(figures)}</div>'
 
 
-def _coloured(values: NDArray[np.float32], top: float, name: str) -> NDArray[np.uint8]:
+def _mapped(values: NDArray[np.float32], top: float, name: str) -> NDArray[np.uint8]:
     from matplotlib import colormaps
 
     shown = colormaps[name](np.clip(np.nan_to_num(values) / top, 0, 1))[..., :3]

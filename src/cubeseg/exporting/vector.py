@@ -132,8 +132,10 @@ def _text(text: str) -> str:
 
 
 def _size(result: Segmentation) -> int:
-    labels = result.labels
-    corners = int((labels[1:] != labels[:-1]).sum() + (labels[:, 1:] != labels[:, :-1]).sum())
+    # asked at every key stroke: some rows tell enough
+    step = max(1, result.labels.size // 250_000)
+    rows = result.labels[::step]
+    corners = 2 * step * int((rows[:, 1:] != rows[:, :-1]).sum())
     return 30 * corners + 300 * len(result.classes)
 
 
