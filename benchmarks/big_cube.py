@@ -29,7 +29,7 @@ _RUN = """
 import json, sys, time
 from cubeseg.config import FitConfig
 from cubeseg.io import open_cube
-from cubeseg.training import fit
+from cubeseg.training.fitting import fit
 start = time.perf_counter()
 cube = open_cube(sys.argv[1])
 opened = time.perf_counter() - start

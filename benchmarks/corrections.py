@@ -29,10 +29,10 @@ from sklearn.metrics import adjusted_rand_score
 
 import cubeseg
 from cubeseg import FitConfig, Segmentation, editing
+from cubeseg.clustering.spatial import coherent
 from cubeseg.metrics import contingency, matched
-from cubeseg.refining import refine
-from cubeseg.spatial import coherent
 from cubeseg.steps import finish
+from cubeseg.training.refining import refine
 from sets import Case, case
 
 SETS = ("painting-2-100", "painting-3", "samson")

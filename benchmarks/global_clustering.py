@@ -36,8 +36,8 @@ from cubeseg.cube import Cube
 from cubeseg.metrics import score
 from cubeseg.samples import leaf, write_leaf
 from cubeseg.segmentation import Segmentation
-from cubeseg.series import segment_series
 from cubeseg.steps import finish
+from cubeseg.training.series import segment_series
 from sets import case, there
 
 DAYS = (0, 3, 5)

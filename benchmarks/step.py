@@ -17,8 +17,8 @@ import torch
 from cubeseg.config import FitConfig, Ramp
 from cubeseg.models.deep import DeepModel
 from cubeseg.samples import painting
-from cubeseg.sampling import draw_sample
-from cubeseg.scaling import scaled
+from cubeseg.sampling.scaling import scaled
+from cubeseg.sampling.spectra import draw_sample
 from cubeseg.steps import finish
 
 

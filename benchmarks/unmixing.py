@@ -23,7 +23,7 @@ import cubeseg
 from cubeseg.axis import SpectralAxis
 from cubeseg.config import FitConfig
 from cubeseg.cube import Cube
-from cubeseg.library_files import load_library
+from cubeseg.references.library_files import load_library
 from cubeseg.samples import painting
 from cubeseg.samples.mixtures import synthetic_mixtures
 from cubeseg.steps import finish

@@ -17,12 +17,12 @@ _WHERE = {
     "FitConfig": "cubeseg.config",
     "Segmentation": "cubeseg.segmentation",
     "SpectralAxis": "cubeseg.axis",
-    "apply": "cubeseg.applying",
-    "fit": "cubeseg.training",
+    "apply": "cubeseg.training.applying",
+    "fit": "cubeseg.training.fitting",
     "load": "cubeseg.bundle",
     "open_cube": "cubeseg.io",
-    "refine": "cubeseg.refining",
-    "segment": "cubeseg.training",
+    "refine": "cubeseg.training.refining",
+    "segment": "cubeseg.training.fitting",
 }
 
 __all__ = [
@@ -40,16 +40,16 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from cubeseg.applying import apply
     from cubeseg.axis import SpectralAxis
     from cubeseg.bundle import load
     from cubeseg.config import FitConfig
     from cubeseg.cube import Cube
     from cubeseg.errors import CubeSegError
     from cubeseg.io import open_cube
-    from cubeseg.refining import refine
     from cubeseg.segmentation import Segmentation
-    from cubeseg.training import fit, segment
+    from cubeseg.training.applying import apply
+    from cubeseg.training.fitting import fit, segment
+    from cubeseg.training.refining import refine
 
 
 def __getattr__(name: str) -> Any:

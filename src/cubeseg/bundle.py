@@ -21,10 +21,10 @@ from cubeseg.errors import CubeSegError, DataError
 from cubeseg.files import written
 from cubeseg.io.hdf5_guard import check_hdf5
 from cubeseg.models import model_class
-from cubeseg.preprocess import Preprocessor
+from cubeseg.sampling.preprocess import Preprocessor
 from cubeseg.segmentation import ClassInfo, Merge, Segmentation
 from cubeseg.statistics import ClassSpectra
-from cubeseg.unmixed import Unmixed
+from cubeseg.unmixing.unmixed import Unmixed
 
 __all__ = ["FORMAT", "VERSION", "is_result", "load", "save"]
 

@@ -58,7 +58,7 @@ def segment(options: argparse.Namespace) -> None:
     """``cubeseg segment``: a cube, a series, or a result whose classes are merged."""
     from cubeseg.bundle import is_result
     from cubeseg.config import FitConfig
-    from cubeseg.training import fit
+    from cubeseg.training.fitting import fit
 
     given = {
         name: getattr(options, name)
@@ -105,8 +105,8 @@ def _unmixing(config: Any, options: argparse.Namespace, cube: Any) -> Any:
         raise ConfigError("--way and --references belong to --method unmix")
     mixing = config.mixing
     if options.references:
-        from cubeseg.library_files import load_library
         from cubeseg.mixing import Known
+        from cubeseg.references.library_files import load_library
 
         library = load_library(options.references)
         values = library.on(cube.axis).values
@@ -120,7 +120,7 @@ def _unmixing(config: Any, options: argparse.Namespace, cube: Any) -> Any:
 
 def _segment_series(options: argparse.Namespace, config: Any, folder: Path) -> None:
     """One dictionary for all cubes, one result file for each."""
-    from cubeseg.series import segment_series
+    from cubeseg.training.series import segment_series
 
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: is a file; the results of a series go into a folder")
@@ -187,8 +187,8 @@ def refine(options: argparse.Namespace) -> None:
     """``cubeseg refine``."""
     from cubeseg.bundle import load
     from cubeseg.io import open_cube, reopen
-    from cubeseg.labelfiles import read_labels
-    from cubeseg.refining import RefineConfig, refine
+    from cubeseg.io.label_images import read_labels
+    from cubeseg.training.refining import RefineConfig, refine
 
     output = _new_file(options.output, options.result, *([options.corrections] if options.corrections else []))
     result = load(options.result)
@@ -215,8 +215,8 @@ def refine(options: argparse.Namespace) -> None:
 
 def apply(options: argparse.Namespace) -> None:
     """``cubeseg apply``."""
-    from cubeseg.applying import apply
     from cubeseg.bundle import load
+    from cubeseg.training.applying import apply
 
     output = _new_file(options.output, options.result, options.cube)
     result = load(options.result)
@@ -226,7 +226,7 @@ def apply(options: argparse.Namespace) -> None:
 def _coarsen(options: argparse.Namespace, clusters: tuple[int, int], output: Path) -> None:
     """Fewer classes from a result file, along its merge tree."""
     from cubeseg.bundle import load
-    from cubeseg.hierarchy import coarser
+    from cubeseg.editing.hierarchy import coarser
 
     if options.clusters is None or clusters[0] != clusters[1]:
         raise ConfigError(f"{options.cube}: is a result; say with --clusters N how many of its classes to keep")
@@ -240,7 +240,7 @@ def _coarsen(options: argparse.Namespace, clusters: tuple[int, int], output: Pat
 def score(options: argparse.Namespace) -> None:
     """``cubeseg score``."""
     from cubeseg.bundle import load
-    from cubeseg.labelfiles import read_labels
+    from cubeseg.io.label_images import read_labels
     from cubeseg.metrics import score
 
     labels = load(options.result).labels

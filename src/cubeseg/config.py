@@ -96,18 +96,19 @@ class FitConfig:
         Where K-means measures: on the principal axes of what the codes decode to, in the metric of the noise, or
         on the codes themselves, whose distances an autoencoder leaves arbitrary.
     scaling : str
-        "auto" chooses by the agreement of neighbours among those that suit the data (:mod:`cubeseg.scaling`); or one of
-        "shape", "shape+brightness", "whitened", "signal", "signal+brightness", "hellinger", "log-max".
+        "auto" chooses by the agreement of neighbours among those that suit the data (:mod:`cubeseg.sampling.scaling`);
+        or one of "shape", "shape+brightness", "whitened", "signal", "signal+brightness", "hellinger", "log-max".
     refine : bool
         After K-means. For counts: let each pixel choose the class whose mean spectrum explains its photons best (hard
         expectation-maximisation under the multinomial, Banerjee et al. 2005). Otherwise: measure distances by the
         covariance inside the classes (a mixture with one shared, shrunk covariance).
     selection : {"agreement", "silhouette"}
-        How the number of classes is chosen: by what neighbours agree on (:func:`cubeseg.refinement.choose_number`), or
-        by the simplified silhouette of iterative K-means; without `refine` always the latter.
+        How the number of classes is chosen: by what neighbours agree on
+        (:func:`cubeseg.training.refinement.choose_number`), or by the simplified silhouette of iterative K-means;
+        without `refine` always the latter.
     coherence : float or "auto"
-        Strength of the spatial coherence of the labels, in nats per agreeing neighbour (:mod:`cubeseg.spatial`);
-        0 = every pixel for itself, "auto" = what the image itself suggests.
+        Strength of the spatial coherence of the labels, in nats per agreeing neighbour
+        (:mod:`cubeseg.clustering.spatial`); 0 = every pixel for itself, "auto" = what the image itself suggests.
     combine : {"sum", "product"}
         Total loss: rec + beta*mmd + gamma*cluster, or (rec + beta*mmd)(1 + gamma*cluster)/(1 + gamma).
     clustering_loss : {"silhouette", "kmeans", "prototypes"}

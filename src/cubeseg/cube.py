@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from cubeseg.axis import SpectralAxis
 from cubeseg.errors import DataError
 from cubeseg.pages import let_go, mapping, slabs
+from cubeseg.source import Source, Spatial
 
 __all__ = ["Block", "Cube", "LazyArray", "Noise", "NoiseKind", "Source", "Spatial"]
 
@@ -78,74 +77,6 @@ class Noise:
         return np.where(stored < 0, np.float32(np.inf), stored)
 
 
-@dataclass(frozen=True)
-class Spatial:
-    """Where the pixels lie.
-
-    Parameters
-    ----------
-    pixel_size : (float, float)
-        Height and width of a pixel in `unit`.
-    unit : str
-        ``"um"``, ``"mm"``, ``"arcsec"``... or ``"pixel"`` where the file does not say.
-    wcs : str
-        FITS header text of the celestial WCS (two axes); empty where there is none.
-    """
-
-    pixel_size: tuple[float, float] = (1.0, 1.0)
-    unit: str = "pixel"
-    wcs: str = ""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a cube came from; enough to open it again in the same way.
-
-    `dataset`, `spectral_axis`, `axis` and `settings` are what :func:`cubeseg.open_cube` was told or found.
-    """
-
-    path: str = ""
-    format: str = "array"
-    dataset: str = ""
-    spectral_axis: int | None = None
-    axis: str = ""
-    settings: tuple[tuple[str, str], ...] = ()
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Source:
-        """From what JSON has made of one."""
-        settings = tuple((str(name), str(value)) for name, value in record.get("settings", ()))
-        return cls(**{**record, "settings": settings})
-
-    def same_data(self, other: Source) -> bool:
-        """Whether both give the same values, whatever the calibration of the axis."""
-        return replace(self, axis="") == replace(other, axis="")
-
-    @property
-    def name(self) -> str:
-        """Short name for layers and titles."""
-        return Path(self.path).stem if self.path else "cube"
-
-    def fingerprint(self) -> str:
-        """SHA-256 over the file's size and 64 evenly spaced parts of 64 KiB each.
-
-        Returns
-        -------
-        str
-            Hexadecimal digest; empty where the cube has no file.
-        """
-        path = Path(self.path)
-        if not self.path or not path.is_file():
-            return ""
-        size, part = path.stat().st_size, 65536
-        digest = hashlib.sha256(str(size).encode())
-        with path.open("rb") as file:
-            for offset in np.linspace(0, max(size - part, 0), 64).astype(int):
-                file.seek(int(offset))
-                digest.update(file.read(part))
-        return digest.hexdigest()
-
-
 @dataclass(frozen=True, eq=False)
 class Block:
     """A rectangle of pixels with all its bands.
@@ -190,6 +121,8 @@ class Cube:
         Unit of the data ("counts", "K", "erg/s/cm2/Å"...), empty where unknown.
     metadata : mapping
         The file's own metadata, kept as found.
+    white : callable, optional
+        Reads the image of the whole, float32 (y, x), that the file holds beside the cube ("white light").
 
     Raises
     ------
@@ -205,6 +138,7 @@ class Cube:
     source: Source = field(default_factory=Source)
     unit: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    white: Callable[[], Float32] | None = None
 
     def __repr__(self) -> str:
         bands, rows, columns = self.data.shape

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from cubeseg.cube import Cube
-from cubeseg.preprocess import usable_pixels
-from cubeseg.probe import probe
+from cubeseg.sampling.preprocess import usable_pixels
+from cubeseg.sampling.probe import probe
 
 __all__ = ["describe", "notes"]
 

@@ -1,9 +1,11 @@
 """Why a class is one: where its spectrum differs from the others, its peaks, and what they could be.
 
-Three steps, each in a module of its own: ranges of bands that set the class apart (:mod:`cubeseg.contrast`), peaks
-that stand out from the noise (:mod:`cubeseg.peaks`), and candidates that explain them: elements on an axis of X-ray
-energies (:mod:`cubeseg.elements`), atoms, ions and molecules at a common redshift elsewhere (:mod:`cubeseg.redshift`,
-:mod:`cubeseg.species`). All of it is a suggestion: lines overlap, and only the lines of the tables are known here.
+Three steps, each in a module of its own: ranges of bands that set the class apart
+(:mod:`cubeseg.spectroscopy.contrast`), peaks that stand out from the noise (:mod:`cubeseg.spectroscopy.peaks`), and
+candidates that explain them: elements on an axis of X-ray energies (:mod:`cubeseg.spectroscopy.elements`), atoms, ions
+and molecules at a common redshift elsewhere (:mod:`cubeseg.spectroscopy.redshift`,
+:mod:`cubeseg.spectroscopy.species`). All of it is a suggestion: lines overlap, and only the lines of the tables are
+known here.
 """
 
 from __future__ import annotations
@@ -14,20 +16,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeseg import elements as xray
-from cubeseg import species
 from cubeseg.axis import SpectralAxis
-from cubeseg.candidates import Candidate
-from cubeseg.contrast import Group, Window, group_of, most_alike, windows
 from cubeseg.errors import DataError
-from cubeseg.lines import element, holds_xrays, tells_wavelengths
-from cubeseg.peaks import Peak, find_peaks, noise_of, structure_variance
-from cubeseg.redshift import Redshift, find_redshift
-from cubeseg.rest_lines import rest_lines
 from cubeseg.segmentation import Segmentation
-from cubeseg.wording import of_candidate, of_peaks, of_windows, times
-from cubeseg.xrf_fit import ZERO_PEAK, Spectrum
-from cubeseg.xrf_model import Detector
+from cubeseg.spectroscopy import elements as xray
+from cubeseg.spectroscopy import species
+from cubeseg.spectroscopy.candidates import Candidate
+from cubeseg.spectroscopy.contrast import Group, Window, group_of, most_alike, windows
+from cubeseg.spectroscopy.lines import element, holds_xrays, tells_wavelengths
+from cubeseg.spectroscopy.peaks import Peak, find_peaks, noise_of, structure_variance
+from cubeseg.spectroscopy.redshift import Redshift, find_redshift
+from cubeseg.spectroscopy.rest_lines import rest_lines
+from cubeseg.spectroscopy.wording import of_candidate, of_peaks, of_windows, times
+from cubeseg.spectroscopy.xrf_fit import ZERO_PEAK, Spectrum
+from cubeseg.spectroscopy.xrf_model import Detector
 
 __all__ = ["Basis", "Explanation", "explain", "prepare"]
 

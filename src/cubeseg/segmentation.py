@@ -16,7 +16,7 @@ from cubeseg.config import FitConfig
 from cubeseg.cube import Cube, Source, Spatial
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.statistics import ClassSpectra
-from cubeseg.unmixed import Unmixed
+from cubeseg.unmixing.unmixed import Unmixed
 
 __all__ = ["ClassInfo", "Merge", "Segmentation", "class_colour"]
 

@@ -9,10 +9,10 @@ from typing import Any
 from napari.utils.notifications import show_error
 
 from cubeseg.cube import Cube
+from cubeseg.editing.hierarchy import coarser, mergeable
+from cubeseg.editing.reclustering import Grouping, reclustered, regrouped
+from cubeseg.editing.relabel import recohered
 from cubeseg.errors import CubeSegError
-from cubeseg.hierarchy import coarser, mergeable
-from cubeseg.reclustering import Grouping, reclustered, regrouped
-from cubeseg.relabel import recohered
 from cubeseg.segmentation import Segmentation
 from napari_cubeseg.jobs import Control, Runner, Steps, ignore, one
 from napari_cubeseg.workbench import Workbench

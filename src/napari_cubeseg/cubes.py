@@ -12,12 +12,12 @@ from napari.layers import Image, Layer
 from napari.utils.notifications import show_error, show_info
 from psygnal import Signal
 
-from cubeseg.calibration import chained, recalibrated
 from cubeseg.cube import Cube
 from cubeseg.errors import CubeSegError
 from cubeseg.io import ChoiceNeeded, open_cube, questions, remember
 from cubeseg.io.cubefile import copied
-from cubeseg.overview import Overview, overview
+from cubeseg.maps.overview import Overview, overview
+from cubeseg.spectroscopy.calibration import chained, recalibrated
 from cubeseg.steps import finish
 from napari_cubeseg import layers as our
 from napari_cubeseg.bands import SlowBands, is_slow
@@ -124,6 +124,8 @@ class Cubes:
             return
         control = self._looks[layer] = Control()
         name = cube.source.name
+        if cube.white is not None:
+            self._show_white(layer, cube, cube.white)
 
         def done(found: Overview) -> None:
             self._looks.pop(layer, None)
@@ -133,7 +135,8 @@ class Cubes:
                 if isinstance(layer.data, SlowBands):
                     layer.data.coarse = found.coarse
                     layer.refresh()
-                self._show_sum(layer, cube, found)
+                if not state.get("white"):
+                    self._show_above(layer, our.sum_layer(cube, found.image))
                 self.overview_changed.emit()
 
         def failed(error: CubeSegError) -> None:
@@ -204,7 +207,7 @@ class Cubes:
     # calibrating
 
     def calibrate(self, text: str) -> bool:
-        """Give the active cube another spectral axis (see :mod:`cubeseg.calibration`); its segmentations follow."""
+        """Give the active cube another spectral axis (:mod:`cubeseg.spectroscopy.calibration`); its results follow."""
         layer, cube = self._session.cube_layer, self._session.cube
         if layer is None or cube is None:
             return False
@@ -270,10 +273,20 @@ class Cubes:
 
         self._session.runner(make, control, progress, finished, failed, ignore, title=text)
 
-    def _show_sum(self, layer: Image, cube: Cube, found: Overview) -> None:
+    def _show_white(self, layer: Image, cube: Cube, read: Callable[[], Any]) -> None:
+        """The file's own image of the whole, which needs no pass over it."""
+
+        def done(image: Any) -> None:
+            if layer in self._session.viewer.layers and np.isfinite(image).any():
+                layer.metadata[our.KEY]["white"] = True
+                self._show_above(layer, our.sum_layer(cube, image, "white light"))
+
+        self._session.runner(lambda: one(read), Control(), ignore, done, lambda error: show_error(str(error)), ignore)
+
+    def _show_above(self, layer: Image, made_of: our.LayerTuple) -> None:
         layers = self._session.viewer.layers
         active = layers.selection.active
-        made = Layer.create(*our.sum_layer(cube, found))
+        made = Layer.create(*made_of)
         layers.insert(layers.index(layer) + 1, made)
         # who paints meanwhile goes on painting
         layers.selection.active = active if active in layers else layer

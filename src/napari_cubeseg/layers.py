@@ -11,11 +11,11 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.layers.utils._link_layers import link_layers
 from napari.utils.colormaps import Colormap, DirectLabelColormap
+from numpy.typing import NDArray
 
 from cubeseg.axis import SpectralAxis
 from cubeseg.cube import Cube, Spatial
-from cubeseg.overview import Overview
-from cubeseg.probe import Probe, probe
+from cubeseg.sampling.probe import Probe, probe
 from cubeseg.segmentation import Segmentation, class_colour
 from napari_cubeseg.bands import SlowBands, is_slow
 
@@ -134,14 +134,14 @@ def show_axis(layer: Image, cube: Cube) -> None:
     layer.axis_labels = (label, "y", "x")
 
 
-def sum_layer(cube: Cube, found: Overview) -> LayerTuple:
-    """Layer data tuple of the sum over all bands (y, x)."""
+def sum_layer(cube: Cube, image: NDArray[np.float32], what: str = "sum") -> LayerTuple:
+    """Layer data tuple of the sum over all bands (y, x), or of what the file has for it."""
     pixel, pixel_unit = _pixel(cube.spatial)
-    few = found.image.ravel()[:: max(1, found.image.size // 100_000)]
+    few = image.ravel()[:: max(1, image.size // 100_000)]
     finite = few[np.isfinite(few)]
     low, high = (float(v) for v in np.percentile(finite, (1, 99.5))) if finite.size else (0.0, 1.0)
     keywords = {
-        "name": f"{cube.source.name} sum",
+        "name": f"{cube.source.name} {what}",
         "metadata": {KEY: {"role": "sum"}},
         "axis_labels": ("y", "x"),
         "units": (pixel_unit, pixel_unit),
@@ -149,7 +149,7 @@ def sum_layer(cube: Cube, found: Overview) -> LayerTuple:
         "colormap": "gray",
         "contrast_limits": (low, high) if high > low else (low, low + 1),
     }
-    return found.image, keywords, "image"
+    return image, keywords, "image"
 
 
 def segmentation_layer(

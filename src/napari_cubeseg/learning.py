@@ -12,8 +12,8 @@ from napari.utils.notifications import show_error, show_info
 
 from cubeseg.cube import Cube
 from cubeseg.errors import CubeSegError
-from cubeseg.refining import RefineConfig, refine
 from cubeseg.segmentation import Segmentation
+from cubeseg.training.refining import RefineConfig, refine
 from napari_cubeseg import layers as our
 from napari_cubeseg.jobs import Control, Steps, ignore
 from napari_cubeseg.workbench import Workbench
@@ -80,7 +80,7 @@ class Learning:
 
     def apply_to(self, layer: Image) -> None:
         """Label another open cube with the model of the active segmentation."""
-        from cubeseg.applying import apply
+        from cubeseg.training.applying import apply
 
         session, result, cube = self._session, self._session.result, our.cube_of(layer)
         if session.running or result is None or cube is None:

@@ -12,13 +12,13 @@ from napari.utils.notifications import show_error
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from cubeseg.colour import TrueColour, srgb
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, CubeSegError
-from cubeseg.line_windows import element_windows, line_windows
-from cubeseg.maps import false_colour, stretch, total, true_recipe
-from cubeseg.one_pass import Recipe, one_pass
-from cubeseg.windows import Statistic, Window, window
+from cubeseg.maps.colour import TrueColour, srgb
+from cubeseg.maps.images import false_colour, stretch, total, true_recipe
+from cubeseg.maps.line_windows import element_windows, line_windows
+from cubeseg.maps.one_pass import Recipe, one_pass
+from cubeseg.maps.windows import Statistic, Window, window
 from napari_cubeseg import layers as our
 from napari_cubeseg.jobs import Control, Steps, ignore, one
 

@@ -18,7 +18,7 @@ from psygnal import Signal
 from cubeseg.cube import Cube
 from cubeseg.errors import CubeSegError
 from cubeseg.files import written
-from cubeseg.quantiles import Quantiles, class_quantiles
+from cubeseg.maps.quantiles import Quantiles, class_quantiles
 from napari_cubeseg import layers as our
 from napari_cubeseg.jobs import Control, Steps, ignore, one
 

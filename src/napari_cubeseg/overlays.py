@@ -9,7 +9,7 @@ from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from cubeseg.editing import members
+from cubeseg.editing.operations import members
 from napari_cubeseg import layers as our
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from cubeseg.config import FitConfig
 from cubeseg.cube import Cube
 from cubeseg.errors import CubeSegError
 from cubeseg.segmentation import Segmentation
-from cubeseg.training import FitEvent, fit
+from cubeseg.training.fitting import FitEvent, fit
 from napari_cubeseg import layers as our
 from napari_cubeseg.jobs import Control, Runner, ignore
 

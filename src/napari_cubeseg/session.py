@@ -16,7 +16,7 @@ from psygnal import Signal
 from cubeseg.config import FitConfig
 from cubeseg.cube import Cube
 from cubeseg.errors import CubeSegError
-from cubeseg.overview import Overview
+from cubeseg.maps.overview import Overview
 from cubeseg.segmentation import Segmentation
 from napari_cubeseg import layers as our
 from napari_cubeseg.adjust import Adjustments

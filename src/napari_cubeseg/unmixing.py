@@ -15,7 +15,7 @@ from cubeseg.mixing import Known, Mixing
 from napari_cubeseg import layers as our
 
 if TYPE_CHECKING:
-    from cubeseg.library import Library
+    from cubeseg.references.library import Library
     from napari_cubeseg.session import Session
 
 __all__ = ["Components"]

@@ -13,11 +13,12 @@ from napari.utils.notifications import show_error, show_info
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from cubeseg import editing, edits
+from cubeseg import editing
 from cubeseg.cube import Cube
-from cubeseg.edits import Edit, Pixels
+from cubeseg.editing import edits
+from cubeseg.editing.edits import Edit, Pixels
+from cubeseg.editing.history import History, Replacement
 from cubeseg.errors import CubeSegError
-from cubeseg.history import History, Replacement
 from cubeseg.segmentation import Segmentation
 from napari_cubeseg import layers as our
 from napari_cubeseg.jobs import Control, Runner, ignore

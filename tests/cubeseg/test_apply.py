@@ -9,14 +9,14 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from cubeseg import FitConfig, editing, load, segment
-from cubeseg.applying import apply
 from cubeseg.axis import SpectralAxis
 from cubeseg.cli import main
 from cubeseg.cube import Cube, Noise
 from cubeseg.errors import DataError
-from cubeseg.resampling import resampled
 from cubeseg.samples import painting, write_sample
+from cubeseg.sampling.resampling import resampled
 from cubeseg.steps import finish
+from cubeseg.training.applying import apply
 from tests.cubeseg.cubes import variance_cube
 
 

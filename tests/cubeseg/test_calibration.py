@@ -5,10 +5,10 @@ import pytest
 
 import cubeseg
 from cubeseg.axis import SpectralAxis
-from cubeseg.calibration import line_energy, recalibrated
-from cubeseg.conversion import air_to_vacuum, converted, vacuum_to_air
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.io import ChoiceNeeded, open_cube, remember
+from cubeseg.spectroscopy.calibration import line_energy, recalibrated
+from cubeseg.spectroscopy.conversion import air_to_vacuum, converted, vacuum_to_air
 
 
 def channels(n=2048):

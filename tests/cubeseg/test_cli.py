@@ -125,13 +125,13 @@ def test_real_cube_with_human_labels(tmp_path, capsys):
 
 
 def test_failures_exit_1(capsys, painting_file, tmp_path, monkeypatch):
-    import cubeseg.training
+    import cubeseg.training.fitting
 
     def fails(*_):
         raise RuntimeError("CUDA out of memory\nmore lines")
         yield
 
-    monkeypatch.setattr(cubeseg.training, "_fit", fails)
+    monkeypatch.setattr(cubeseg.training.fitting, "_fit", fails)
     code, _, err = run(capsys, "segment", painting_file, "-o", tmp_path / "r.h5")
     assert code == 1
     assert err == "cubeseg: the computation failed: CUDA out of memory\n"
@@ -161,7 +161,7 @@ def test_a_full_disk(tmp_path, capsys, painting_file, monkeypatch):
 def test_importing_costs_little():
     """Torch, napari, Qt, SciPy and scikit-learn must wait until they are used."""
     code = (
-        "import sys, cubeseg, cubeseg.cli, cubeseg.io, cubeseg.training, cubeseg.bundle;"
+        "import sys, cubeseg, cubeseg.cli, cubeseg.io, cubeseg.training.fitting, cubeseg.bundle;"
         "heavy = ('torch', 'napari', 'qtpy', 'sklearn', 'scipy', 'matplotlib', 'astropy', 'h5py');"
         "print([m for m in heavy if m in sys.modules])"
     )

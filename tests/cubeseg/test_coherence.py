@@ -7,10 +7,10 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from cubeseg import FitConfig, editing, load, segment
+from cubeseg.clustering.spatial import Edges, agreement, around, coherent, strength_of
+from cubeseg.editing.hierarchy import coarser, merge_tree
+from cubeseg.editing.relabel import recohered
 from cubeseg.errors import ConfigError, DataError
-from cubeseg.hierarchy import coarser, merge_tree
-from cubeseg.relabel import recohered
-from cubeseg.spatial import Edges, agreement, around, coherent, strength_of
 from cubeseg.steps import finish
 from tests.cubeseg.cubes import counts_cube, regions
 

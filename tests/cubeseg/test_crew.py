@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from cubeseg import FitConfig, fit, segment
-from cubeseg import labelling as module
 from cubeseg.axis import SpectralAxis
 from cubeseg.cube import Cube
 from cubeseg.errors import DataError
-from cubeseg.executor import Crew, Here, Piecewise
+from cubeseg.parallel.executor import Crew, Here, Piecewise
+from cubeseg.training import labelling as module
 from tests.cubeseg.cubes import counts_cube, reflectance_cube, variance_cube
 
 SMALL = {"clusters": (4, 4), "epochs": 2}

@@ -19,16 +19,16 @@ from cubeseg import FitConfig, fit, open_cube, segment
 from cubeseg.axis import SpectralAxis
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, DataError, JobError
-from cubeseg.executor import HERE, Here
-from cubeseg.probe import probe
-from cubeseg.sampling import draw_sample
+from cubeseg.parallel.executor import HERE, Here
+from cubeseg.sampling.probe import probe
+from cubeseg.sampling.spectra import draw_sample
 from cubeseg.steps import finish
 from tests.cubeseg.cubes import counts_cube, regions, shapes, variance_cube
 
 pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
 
-from cubeseg import distributed, parcel  # noqa: E402
+from cubeseg.parallel import distributed, parcel  # noqa: E402
 
 FAST = {"method": "pca", "clusters": (4, 4), "memory": 64 << 20}
 QUIET = {"dashboard_address": ":0", "silence_logs": 50}

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cubeseg import FitConfig, editing, edits, load, segment
+from cubeseg import FitConfig, editing, load, segment
+from cubeseg.editing import edits
+from cubeseg.editing.hierarchy import coarser
+from cubeseg.editing.history import History, Replacement
+from cubeseg.editing.reclustering import reclustered, regrouped
+from cubeseg.editing.relabel import recohered
 from cubeseg.errors import ConfigError, DataError
-from cubeseg.hierarchy import coarser
-from cubeseg.history import History, Replacement
-from cubeseg.reclustering import reclustered, regrouped
-from cubeseg.relabel import recohered
 from cubeseg.steps import finish
 from tests.cubeseg.cubes import counts_cube, variance_cube
 

@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 
 from cubeseg.axis import SpectralAxis
 from cubeseg.config import FitConfig
-from cubeseg.contrast import group_of, most_alike, windows
-from cubeseg.elements import calibrate, candidates
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.explain import explain, prepare
-from cubeseg.lines import xray_lines
 from cubeseg.samples import galaxy, painting
 from cubeseg.samples.portrait import PIGMENTS
 from cubeseg.segmentation import ClassInfo, Segmentation
+from cubeseg.spectroscopy.contrast import group_of, most_alike, windows
+from cubeseg.spectroscopy.elements import calibrate, candidates
+from cubeseg.spectroscopy.lines import xray_lines
+from cubeseg.spectroscopy.wording import place, times
+from cubeseg.spectroscopy.xrf_fit import Spectrum
+from cubeseg.spectroscopy.xrf_model import Detector
 from cubeseg.statistics import ClassSpectra
-from cubeseg.wording import place, times
-from cubeseg.xrf_fit import Spectrum
-from cubeseg.xrf_model import Detector
 from tests.conftest import real
 from tests.cubeseg.cubes import counts_cube, reflectance_cube
 
@@ -349,7 +349,7 @@ def test_a_shifted_energy_scale_is_noticed():
 )
 def test_real_instruments(name, elements, anode):
     from cubeseg import open_cube
-    from cubeseg.references import load_library
+    from cubeseg.references.matching import load_library
 
     path = real(name)
     if path.suffix == ".spx":

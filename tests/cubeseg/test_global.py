@@ -11,20 +11,20 @@ from sklearn.metrics import adjusted_rand_score
 
 from cubeseg import FitConfig, apply, fit, load, segment
 from cubeseg.axis import SpectralAxis
-from cubeseg.crops import Crop, common, two_crops
 from cubeseg.cube import Cube
+from cubeseg.editing.hierarchy import coarser
 from cubeseg.errors import ConfigError, DataError
-from cubeseg.hierarchy import coarser
-from cubeseg.labelling import labelled
 from cubeseg.metrics import information, score
 from cubeseg.models.patch_losses import balance_loss, consistency_loss, published_losses, unsureness
 from cubeseg.models.patch_network import REACH, PatchNetwork, PatchSpec, mean_shift, pooled
 from cubeseg.models.patchwise import PatchModel
-from cubeseg.patches import Patches
-from cubeseg.probe import probe
-from cubeseg.refining import RefineConfig, refine
 from cubeseg.samples import leaf
+from cubeseg.sampling.crops import Crop, common, two_crops
+from cubeseg.sampling.patches import Patches
+from cubeseg.sampling.probe import probe
 from cubeseg.steps import finish
+from cubeseg.training.labelling import labelled
+from cubeseg.training.refining import RefineConfig, refine
 from tests.cubeseg.cubes import counts_cube, reflectance_cube, variance_cube
 
 QUICK = FitConfig(method="global", clusters=(4, 4), epochs=2, patch=16)
@@ -34,7 +34,7 @@ QUICK = FitConfig(method="global", clusters=(4, 4), epochs=2, patch=16)
 def short_epochs():
     """Few steps are enough for small cubes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cubeseg.learning._STEPS", 5)
+        patch.setattr("cubeseg.training.lessons._STEPS", 5)
         yield
 
 
@@ -73,7 +73,7 @@ def test_the_same_seed_gives_the_same_labels():
 
 
 def in_tiles(monkeypatch, found, cube, tile, block_bytes):
-    monkeypatch.setattr("cubeseg.labelling._TILE", tile)
+    monkeypatch.setattr("cubeseg.training.labelling._TILE", tile)
     clustering = found.model.clustering()
     config = dataclasses.replace(QUICK, coherence=0.0)
     return finish(labelled(cube, config, None, found.model, clustering, block_bytes))
@@ -84,7 +84,7 @@ def test_tiles_agree_with_the_whole(monkeypatch, found, sick):
     tiles = in_tiles(monkeypatch, found, sick.cube, 13, 61 * 4 * 96 * 9)
     assert (whole.labels == tiles.labels).mean() > 0.999
     np.testing.assert_allclose(whole.confidence, tiles.confidence, atol=0.02)
-    monkeypatch.setattr("cubeseg.labelling._wider", lambda span, by, end: span)
+    monkeypatch.setattr("cubeseg.training.labelling._wider", lambda span, by, end: span)
     cut = in_tiles(monkeypatch, found, sick.cube, 13, 1 << 30)
     assert np.abs(whole.latent.astype(float) - cut.latent.astype(float)).max() > 1e-2, "without overlap there are seams"
 

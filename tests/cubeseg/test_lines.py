@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cubeseg.axis import SpectralAxis
-from cubeseg.conversion import vacuum_to_air
 from cubeseg.errors import ConfigError
-from cubeseg.line_positions import doppler
-from cubeseg.lines import (
+from cubeseg.spectroscopy.conversion import vacuum_to_air
+from cubeseg.spectroscopy.line_positions import doppler
+from cubeseg.spectroscopy.lines import (
     element,
     escape_fraction,
     groups,
@@ -23,8 +23,8 @@ from cubeseg.lines import (
     spectral_lines,
     xray_lines,
 )
-from cubeseg.rest_lines import rest_lines, selected
-from cubeseg.xray import transitions
+from cubeseg.spectroscopy.rest_lines import rest_lines, selected
+from cubeseg.spectroscopy.xray import transitions
 
 KEV = SpectralAxis.from_values(np.linspace(0.5, 38.5, 1024), "keV")
 OPTICAL = SpectralAxis(np.linspace(3500, 9600, 900), "Angstrom", medium="air")
@@ -259,5 +259,7 @@ def test_all_that_is_returned_lies_on_the_axis(unit, low, ratio, redshift):
 
 
 def test_imports_stay_cheap():
-    code = "import cubeseg.lines, sys; print([m for m in ('astropy', 'xraydb', 'scipy') if m in sys.modules])"
+    code = (
+        "import cubeseg.spectroscopy.lines, sys; print([m for m in ('astropy', 'xraydb', 'scipy') if m in sys.modules])"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

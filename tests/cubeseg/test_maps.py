@@ -10,15 +10,24 @@ import pytest
 
 from cubeseg import open_cube
 from cubeseg.axis import SpectralAxis
-from cubeseg.colour import TrueColour, matching, srgb
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError
-from cubeseg.line_windows import element_windows, line_windows
-from cubeseg.maps import element_maps, false_colour, line_maps, maps, stretch, total_map, true_colour, window_maps
-from cubeseg.one_pass import one_pass
+from cubeseg.maps.colour import TrueColour, matching, srgb
+from cubeseg.maps.images import (
+    element_maps,
+    false_colour,
+    line_maps,
+    maps,
+    stretch,
+    total_map,
+    true_colour,
+    window_maps,
+)
+from cubeseg.maps.line_windows import element_windows, line_windows
+from cubeseg.maps.one_pass import one_pass
+from cubeseg.maps.windows import between, described, limits_text, parse_window, three_windows, window
+from cubeseg.spectroscopy.xrf_model import Detector
 from cubeseg.steps import finish
-from cubeseg.windows import between, described, limits_text, parse_window, three_windows, window
-from cubeseg.xrf_model import Detector
 from tests.cubeseg.cubes import counts_cube
 
 KEV = SpectralAxis(np.linspace(0.5, 20.5, 801), "keV")

@@ -10,8 +10,8 @@ from cubeseg.config import FitConfig, Ramp
 from cubeseg.models.autoencoder import Autoencoder, NetworkSpec, reconstruction_loss
 from cubeseg.models.deep import DeepModel
 from cubeseg.models.losses import CLUSTERING_LOSSES, mmd, soft_silhouette_loss
-from cubeseg.sampling import draw_sample
-from cubeseg.scaling import scaled
+from cubeseg.sampling.scaling import scaled
+from cubeseg.sampling.spectra import draw_sample
 from cubeseg.steps import finish
 from tests.cubeseg.cubes import counts_cube, reflectance_cube
 

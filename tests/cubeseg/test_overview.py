@@ -10,7 +10,7 @@ from cubeseg.cube import Cube, Noise, Source, Spatial
 from cubeseg.errors import DataError
 from cubeseg.io import open_cube
 from cubeseg.io.cubefile import band_cost, copied
-from cubeseg.overview import overview
+from cubeseg.maps.overview import overview
 from cubeseg.steps import finish
 from tests.cubeseg.cubes import counts_cube
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cubeseg.axis import SpectralAxis
-from cubeseg.peaks import filtered, find_peaks, noise_of, poisson_significance, snip, structure_variance
+from cubeseg.spectroscopy.peaks import filtered, find_peaks, noise_of, poisson_significance, snip, structure_variance
 
 N = 600
 X = np.arange(N, dtype=float)

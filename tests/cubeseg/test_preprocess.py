@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cubeseg.axis import SpectralAxis
 from cubeseg.cube import Cube
-from cubeseg.preprocess import fill_missing, reduce_bands, usable_pixels
+from cubeseg.sampling.preprocess import fill_missing, reduce_bands, usable_pixels
 from cubeseg.statistics import ClassSpectra
 
 

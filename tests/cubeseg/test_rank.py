@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cubeseg import FitConfig, segment
-from cubeseg.rank import most_classes, noise_rank
+from cubeseg.clustering.rank import most_classes, noise_rank
 from tests.cubeseg.cubes import counts_cube, shapes
 
 

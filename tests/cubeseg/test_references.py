@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cubeseg.axis import SpectralAxis
-from cubeseg.conversion import air_to_vacuum
 from cubeseg.errors import ConfigError, DataError
-from cubeseg.references import Library, continuum_removed, load_library, match
+from cubeseg.references.matching import Library, continuum_removed, load_library, match
+from cubeseg.spectroscopy.conversion import air_to_vacuum
 from tests.conftest import real
 
 X = np.array([400.0, 450, 500, 550, 600])

@@ -8,9 +8,9 @@ import pytest
 from cubeseg import FitConfig, editing, load, segment
 from cubeseg.errors import DataError
 from cubeseg.metrics import score
-from cubeseg.refining import RefineConfig, refine
 from cubeseg.samples import painting
 from cubeseg.steps import finish
+from cubeseg.training.refining import RefineConfig, refine
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,14 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from cubeseg import FitConfig, segment
-from cubeseg.clustering import assign, kmeans
+from cubeseg.clustering.iterative import assign, kmeans
+from cubeseg.clustering.likelihood import counts_evidence, refine_counts
+from cubeseg.clustering.mixture import shared_metric
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError
-from cubeseg.likelihood import counts_evidence, refine_counts
-from cubeseg.mixture import shared_metric
 from cubeseg.samples import painting
-from cubeseg.sampling import draw_sample
-from cubeseg.scaling import scaled
+from cubeseg.sampling.scaling import scaled
+from cubeseg.sampling.spectra import draw_sample
 from cubeseg.steps import finish
 from tests.cubeseg.cubes import counts_cube, reflectance_cube, regions, shapes
 

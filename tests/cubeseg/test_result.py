@@ -12,7 +12,7 @@ import cubeseg
 from cubeseg import FitConfig, editing, segment
 from cubeseg.errors import DataError
 from cubeseg.exporting import export
-from cubeseg.labelfiles import read_labels
+from cubeseg.io.label_images import read_labels
 from cubeseg.metrics import score
 from cubeseg.statistics import ClassSpectra
 from tests.cubeseg.cubes import counts_cube, variance_cube
@@ -220,6 +220,14 @@ def test_label_files_that_are_none(tmp_path, name, content, said):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=said):
         read_labels(tmp_path / name)
+
+
+def test_labels_that_lie_in_another_file_are_not_followed(tmp_path):
+    np.arange(12, dtype=np.int32).tofile(tmp_path / "secret.raw")
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file.create_dataset("gt", (3, 4), "i4", external=[(tmp_path / "secret.raw", 0, 48)])
+    with pytest.raises(DataError, match="holds no 2-D image"):
+        read_labels(tmp_path / "t.h5")
 
 
 # colours

@@ -11,8 +11,8 @@ from cubeseg import FitConfig, load
 from cubeseg.cli import main
 from cubeseg.cube import Source
 from cubeseg.samples import leaf, write_leaf, write_sample
-from cubeseg.series import segment_series
 from cubeseg.steps import finish
+from cubeseg.training.series import segment_series
 from tests.cubeseg.cubes import counts_cube
 
 FAST = ("--method", "global", "--clusters", "4", "--epochs", "3", "--config")
@@ -22,7 +22,7 @@ FAST = ("--method", "global", "--clusters", "4", "--epochs", "3", "--config")
 def short_epochs():
     """Few steps are enough for small cubes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cubeseg.learning._STEPS", 5)
+        patch.setattr("cubeseg.training.lessons._STEPS", 5)
         yield
 
 

@@ -143,7 +143,7 @@ def test_save_load_merge_and_apply(unmixed, tmp_path):
     assert np.array_equal(loaded.unmixed.abundances, result.unmixed.abundances)
     assert np.array_equal(loaded.latent, result.latent)
     assert np.allclose(loaded.unmixed.components, result.unmixed.components)
-    from cubeseg.hierarchy import coarser
+    from cubeseg.editing.hierarchy import coarser
 
     merged, classes = coarser(loaded, 2).components
     assert len(merged) == len(classes) == 2
@@ -250,7 +250,7 @@ def test_command_line(unmixed, tmp_path, capsys):
 
 
 def test_other_labels_leave_the_abundances_as_they_are(unmixed):
-    from cubeseg.reclustering import reclustered, regrouped
+    from cubeseg.editing.reclustering import reclustered, regrouped
 
     cube, _, _, result = unmixed
     corrections = np.zeros(result.labels.shape, np.int32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,23 @@ def test_the_sum_image_makes_way_for_the_bands_once(looking):
     total.visible = True
     looking.show_band(looking.band + 5)
     assert total.visible
+
+
+def test_the_files_own_image_is_shown_before_the_cube_has_been_read(viewer, painting_file):
+    cube = open_cube(painting_file)
+    image = np.arange(cube.n_pixels, dtype=np.float32).reshape(cube.image_shape)
+    waiting = []
+    session = session_of(viewer)
+    session.use_threads(lambda *arguments, **_: waiting.append(arguments))
+    session.add(our.cube_layer(replace(cube, white=lambda: image)))
+    white, look, *_ = waiting
+    run_now(*white)
+    shown = [layer for layer in viewer.layers if our.role(layer) == "sum"]
+    assert [layer.name for layer in shown] == ["painting white light"]
+    np.testing.assert_array_equal(shown[0].data, image)
+    run_now(*look)
+    assert session.overview is not None
+    assert [layer for layer in viewer.layers if our.role(layer) == "sum"] == shown
 
 
 def test_scripts_without_threads_read_nothing_by_themselves(session):

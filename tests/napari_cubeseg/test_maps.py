@@ -7,7 +7,7 @@ import pytest
 
 from cubeseg.axis import SpectralAxis
 from cubeseg.cube import Cube, Source, Spatial
-from cubeseg.maps import element_maps, false_colour, true_colour, window_maps
+from cubeseg.maps.images import element_maps, false_colour, true_colour, window_maps
 from cubeseg.steps import finish
 from napari_cubeseg import layers as our
 from napari_cubeseg.jobs import run_now

@@ -11,7 +11,7 @@ from cubeseg.errors import ConfigError
 from cubeseg.exporting.base import Format
 from cubeseg.files import written
 from cubeseg.segmentation import ClassInfo, Segmentation
-from cubeseg.unmixed import Unmixed
+from cubeseg.unmixing.unmixed import Unmixed
 
 __all__ = ["FORMATS", "write_abundances", "write_components"]
 

@@ -12,7 +12,7 @@ from cubeseg.errors import DataError
 from cubeseg.exporting.base import Format, Writer
 from cubeseg.exporting.labels import coloured
 from cubeseg.files import written
-from cubeseg.overview import overview
+from cubeseg.maps.overview import overview
 from cubeseg.segmentation import Segmentation
 from cubeseg.steps import finish
 

@@ -11,7 +11,7 @@ import numpy as np
 from cubeseg.cube import Cube
 from cubeseg.exporting.base import Format
 from cubeseg.files import written
-from cubeseg.quantiles import Quantiles, class_quantiles
+from cubeseg.maps.quantiles import Quantiles, class_quantiles
 from cubeseg.segmentation import Segmentation
 from cubeseg.steps import finish
 

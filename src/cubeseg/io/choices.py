@@ -70,7 +70,7 @@ class ReadOptions:
     spectral_axis : int, optional
         Index as stored.
     axis : str
-        Another calibration of the spectral axis, see :mod:`cubeseg.calibration`.
+        Another calibration of the spectral axis, see :mod:`cubeseg.spectroscopy.calibration`.
     settings : mapping of str to str
         Of the format, see :class:`Setting`; only those that were said.
     ask : bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,20 @@ def _cube(path: Path, hdus: Any, number: int, options: ReadOptions) -> Cube:
         name, role, values = flags
         data = Flagged(data, values, bad_bits(hdus, hdus[number].header), role.one_is_good)
         notes["flags"] = f"values that {name} flags are missing"
-    notes |= white_light(hdus, (shape[order[1]], shape[order[2]]))
+    image = white_light(hdus, (shape[order[1]], shape[order[2]]))
+    if image is not None:
+        notes["white_light"] = str(hdus[image].name)
     header = {k: v for h in (hdus[0].header, hdu.header) for k, v in h.items() if k and _is_plain(v)}
     source = Source(str(path), "FITS", _label(hdus, number), spectral)
     spatial = sky(wcs, len(shape) - 1 - order[2], len(shape) - 1 - order[1])
-    return Cube(data, axis, noise, mask, spatial, source, unit, header | notes)
+    white = None if image is None else partial(_image, path, image)
+    return Cube(data, axis, noise, mask, spatial, source, unit, header | notes, white)
+
+
+def _image(path: Path, number: int) -> NDArray[np.float32]:
+    from astropy.io import fits
+
+    return np.asarray(fits.getdata(path, number), np.float32)
 
 
 class _Stored:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from cubeseg.cube import LazyArray
 from cubeseg.io.lazy import Lazy
+from cubeseg.io.white import is_white
 
 __all__ = ["Flagged", "Role", "bad_bits", "role_of", "white_light"]
 
@@ -26,7 +26,6 @@ _HDUCLAS3 = {"MSE": (False, True), "RMSE": (False, False), "INVMSE": (True, True
 _UTYPE = {
     "VARIANCEUNCERTAINTY": (False, True), "STDDEVUNCERTAINTY": (False, False), "INVERSEVARIANCE": (True, True),
 }  # fmt: skip
-_WHITE = re.compile(r"WHITE|COLLAPS|IMAGE_FOV", re.I)
 # MaNGA's DRP3PIXMASK: no coverage, dead fibre, do not use; low coverage and foreground stars are information
 _MANGA = 1 << 0 | 1 << 2 | 1 << 10
 # JWST: DO_NOT_USE; all other bits explain it, or are information
@@ -81,12 +80,12 @@ def bad_bits(hdus: Any, header: Any) -> int:
     return -1
 
 
-def white_light(hdus: Any, shape: tuple[int, ...]) -> dict[str, str]:
-    """``{"white_light": name}`` where an extension holds an image of that shape summed over all bands."""
-    for hdu in hdus:
-        if getattr(hdu, "is_image", False) and hdu.shape == shape and _WHITE.search(str(hdu.name)):
-            return {"white_light": str(hdu.name)}
-    return {}
+def white_light(hdus: Any, shape: tuple[int, ...]) -> int | None:
+    """The number of the extension that holds an image of that shape summed over the bands; None where there is none."""
+    for number, hdu in enumerate(hdus):
+        if getattr(hdu, "is_image", False) and hdu.shape == shape and is_white(str(hdu.name)):
+            return number
+    return None
 
 
 class Flagged(Lazy):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cubeseg.axis import SpectralAxis
-from cubeseg.calibration import inside
 from cubeseg.cube import Cube, LazyArray, Noise, NoiseKind, Source, Spatial
 from cubeseg.errors import DataError
 from cubeseg.io.hdf5_guard import SIGNATURE, check_hdf5
@@ -20,6 +21,8 @@ from cubeseg.io.layout import Vector, check_claim, check_size, choose, make_axis
 from cubeseg.io.lazy import AxisView
 from cubeseg.io.nexus import signals
 from cubeseg.io.registry import ReadOptions, reader
+from cubeseg.io.white import is_white
+from cubeseg.spectroscopy.calibration import inside
 
 __all__ = ["SIGNATURE", "check_filters", "cube_of", "lazy_dataset", "open_hdf5", "text"]
 
@@ -65,6 +68,9 @@ def _cube(path: Path, file: Any, options: ReadOptions) -> Cube:
         axis, notes = make_axis(data.shape[0], near)
     if (times := _live_time(dataset)) is not None:
         notes["live_time"] = times
+    white = _white(file, dataset, (dataset.shape[y], dataset.shape[x]))
+    if white is not None:
+        notes["white_light"] = white.name.strip("/")
     return Cube(
         data,
         axis,
@@ -73,7 +79,27 @@ def _cube(path: Path, file: Any, options: ReadOptions) -> Cube:
         source=Source(str(path), "HDF5", found.dataset, found.spectral_axis),
         unit=text(attributes.get("data_unit", dataset.attrs.get("units", ""))),
         metadata={name: _plain(value) for name, value in attributes.items()} | notes,
+        white=None if white is None else partial(_image, white),
     )
+
+
+def _white(file: Any, dataset: Any, shape: tuple[int, ...]) -> Any | None:
+    """The dataset with an image of the same pixels summed over the bands, nearest first; None where there is none."""
+    import h5py
+
+    found: list[Any] = []
+
+    def visit(name: str, item: Any) -> None:
+        fits = isinstance(item, h5py.Dataset) and item.dtype.kind in "uif" and item.shape == shape
+        if fits and is_white(name.rsplit("/", 1)[-1]) and is_own(item):
+            found.append(item)
+
+    file.visititems(visit)
+    return min(found, key=lambda item: (item.parent != dataset.parent, item.name), default=None)
+
+
+def _image(dataset: Any) -> NDArray[np.float32]:
+    return np.asarray(dataset[()], np.float32)
 
 
 def cube_of(path: Path, make: Callable[[Any], Cube]) -> Cube:

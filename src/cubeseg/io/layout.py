@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeseg.axis import SpectralAxis, normalise_unit
-from cubeseg.calibration import inside
 from cubeseg.errors import DataError
 from cubeseg.io.registry import Candidate, ChoiceNeeded, ReadOptions
+from cubeseg.spectroscopy.calibration import inside
 
 __all__ = [
     "Vector",

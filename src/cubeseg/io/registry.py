@@ -14,11 +14,11 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from cubeseg.calibration import inside, recalibrated
 from cubeseg.cube import Cube, Source
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.io.choices import Candidate, ChoiceNeeded, ReadOptions, Setting
 from cubeseg.io.remembered import keep, recall
+from cubeseg.spectroscopy.calibration import inside, recalibrated
 
 __all__ = [
     "Candidate",
@@ -129,7 +129,8 @@ def open_cube(
     spectral_axis : int, optional
         Index of the spectral axis in the order in which the file (as NumPy sees it) stores it.
     axis : str, optional
-        Another calibration of the spectral axis, e.g. ``"-0.96,0.01 keV"``; see :mod:`cubeseg.calibration`.
+        Another calibration of the spectral axis, e.g. ``"-0.96,0.01 keV"``; see
+        :mod:`cubeseg.spectroscopy.calibration`.
     **settings : str
         Of the format, e.g. ``downsample="2"``; see ``Format.settings``.
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from cubeseg.calibration import inside
 from cubeseg.cube import Cube, Source, Spatial
 from cubeseg.errors import DataError
 from cubeseg.io.band_names import axis_of_names
 from cubeseg.io.layout import Vector, check_claim, check_memory, choose, is_axis_word, make_axis, spatial_order
 from cubeseg.io.lazy import AxisView
 from cubeseg.io.registry import ReadOptions, reader
+from cubeseg.spectroscopy.calibration import inside
 
 __all__: list[str] = []
 

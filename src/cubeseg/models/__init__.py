@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeseg.preprocess import Preprocessor
-from cubeseg.sampling import Sample
+from cubeseg.sampling.preprocess import Preprocessor
+from cubeseg.sampling.spectra import Sample
 
 __all__ = ["METHODS", "Model", "model_class", "preload"]
 

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cubeseg.clustering import align, assign, iterative_kmeans
+from cubeseg.clustering.iterative import align, assign, iterative_kmeans
 from cubeseg.config import FitConfig
 from cubeseg.models.autoencoder import Autoencoder, NetworkSpec, reconstruction_loss
 from cubeseg.models.losses import CLUSTERING_LOSSES, mmd, taught_loss
-from cubeseg.preprocess import Features, Preprocessor
-from cubeseg.sampling import Sample
+from cubeseg.sampling.preprocess import Features, Preprocessor
+from cubeseg.sampling.spectra import Sample
 from cubeseg.steps import finish
 
 __all__ = ["DeepModel", "pick_device"]

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from cubeseg.clustering import Clustering
+from cubeseg.clustering.iterative import Clustering
 from cubeseg.config import FitConfig
-from cubeseg.crops import Crop, common
 from cubeseg.models.deep import pick_device
 from cubeseg.models.patch_losses import balance_loss, consistency_loss, published_losses, unsureness
 from cubeseg.models.patch_network import REACH, PatchNetwork, PatchSpec, pooled
 from cubeseg.models.smooth_start import smooth_components
-from cubeseg.patches import Patches
-from cubeseg.preprocess import Preprocessor
+from cubeseg.sampling.crops import Crop, common
+from cubeseg.sampling.patches import Patches
+from cubeseg.sampling.preprocess import Preprocessor
 
 __all__ = ["PatchModel"]
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeseg.config import FitConfig
-from cubeseg.preprocess import Preprocessor
-from cubeseg.sampling import Sample
+from cubeseg.sampling.preprocess import Preprocessor
+from cubeseg.sampling.spectra import Sample
 
 __all__ = ["PCAModel"]
 

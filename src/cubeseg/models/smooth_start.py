@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeseg.patches import Patches
+from cubeseg.sampling.patches import Patches
 
 __all__ = ["smooth_components"]
 

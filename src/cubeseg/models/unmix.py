@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cubeseg.clustering import Clustering
+from cubeseg.clustering.iterative import Clustering
 from cubeseg.config import FitConfig
 from cubeseg.errors import ConfigError
 from cubeseg.models.gates import probability_open, random_gate
 from cubeseg.models.generative import AGGREGATIONS, PRIORS, Generative
-from cubeseg.preprocess import Preprocessor
-from cubeseg.sampling import Sample
+from cubeseg.sampling.preprocess import Preprocessor
+from cubeseg.sampling.spectra import Sample
 from cubeseg.unmixing.abundances import Abundances
 from cubeseg.unmixing.finding import Evidence, find
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from cubeseg.clustering.spatial import agreement
 from cubeseg.errors import ConfigError
 from cubeseg.mixing import Mixing
-from cubeseg.spatial import agreement
 from cubeseg.steps import passing
 from cubeseg.unmixing.abundances import Abundances
 from cubeseg.unmixing.ambiguity import spread_of
@@ -86,8 +86,8 @@ def find(evidence: Evidence, mixing: Mixing, numbers: tuple[int, int], seed: int
 
     Counts, and data whose noise is known: the number of smallest description length
     (:mod:`cubeseg.unmixing.selection`). Otherwise what counts as noise is unknown, and the number is that whose
-    components neighbouring pixels agree on best (:func:`cubeseg.spatial.agreement`), among those that vary more over
-    the image than between neighbours.
+    components neighbouring pixels agree on best (:func:`cubeseg.clustering.spatial.agreement`), among those that vary
+    more over the image than between neighbours.
 
     Yields
     ------

@@ -78,7 +78,7 @@ class CalibrationForm(QWidget):
         self._refresh()
 
     def text(self) -> str:
-        """What the form says, as :mod:`cubeseg.calibration` reads it; empty where nothing was entered."""
+        """What the form says, as :mod:`cubeseg.spectroscopy.calibration` reads it; empty where nothing was entered."""
         if self.formula.text().strip():
             return self.formula.text().strip()
         if not all(value.text().strip() for _, value, _ in self.peaks):

@@ -25,11 +25,11 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from cubeseg.axis import SpectralAxis
-from cubeseg.colour import TrueColour
 from cubeseg.errors import ConfigError
-from cubeseg.lines import holds_xrays
-from cubeseg.rest_lines import rest_lines
-from cubeseg.windows import limits_text, parse_window, three_windows
+from cubeseg.maps.colour import TrueColour
+from cubeseg.maps.windows import limits_text, parse_window, three_windows
+from cubeseg.spectroscopy.lines import holds_xrays
+from cubeseg.spectroscopy.rest_lines import rest_lines
 from napari_cubeseg.maps import Made
 from napari_cubeseg.session import Session
 

@@ -19,9 +19,9 @@ from qtpy.QtWidgets import (
 )
 
 from cubeseg.errors import CubeSegError
-from cubeseg.library import Library
-from cubeseg.library_files import load_library
-from cubeseg.references import match
+from cubeseg.references.library import Library
+from cubeseg.references.library_files import load_library
+from cubeseg.references.matching import match
 from napari_cubeseg.curves import Curve
 from napari_cubeseg.jobs import Control, ignore, one
 from napari_cubeseg.session import Session

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QL
 from superqt import QDoubleSlider
 
 from cubeseg.errors import CubeSegError
-from cubeseg.lines import Line, holds_xrays, lines_for
+from cubeseg.spectroscopy.lines import Line, holds_xrays, lines_for
 from napari_cubeseg.session import Session
 
 __all__ = ["LinesTab"]

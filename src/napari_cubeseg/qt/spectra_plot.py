@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QWidget
 import pyqtgraph as pg  # isort: skip
 
 from cubeseg.axis import SpectralAxis
-from cubeseg.lines import Line
+from cubeseg.spectroscopy.lines import Line
 from napari_cubeseg.curves import Curve
 from napari_cubeseg.qt.plots import Band, ThemedPlot
 

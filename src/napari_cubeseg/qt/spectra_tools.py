@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QTabWidget, QWidget
 
-from cubeseg.lines import Line
+from cubeseg.spectroscopy.lines import Line
 from napari_cubeseg.curves import Curve
 from napari_cubeseg.qt.explain_tab import ExplainTab
 from napari_cubeseg.qt.kept_tab import KeptTab

@@ -11,7 +11,7 @@ from superqt import QCollapsible
 
 from cubeseg.config import FitConfig, Ramp
 from cubeseg.errors import ConfigError
-from cubeseg.training import FitEvent
+from cubeseg.training.fitting import FitEvent
 from napari_cubeseg.qt.plots import LossPlot
 from napari_cubeseg.session import Session
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cubeseg import open_cube
 from cubeseg.errors import DataError
 from cubeseg.io.placed import PlacedSpectra
-from cubeseg.probe import probe
+from cubeseg.sampling.probe import probe
 
 HEIGHT, WIDTH, CHANNELS = 5, 7, 64
 # two spectra for most pixels, taken in serpentine order

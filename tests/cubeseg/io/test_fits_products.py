@@ -61,6 +61,8 @@ def test_muse(tmp_path):
     assert missing(cube) == {(3, 2, 5), (4, 0, 0)}
     np.testing.assert_allclose(cube.block(slice(1, 2), slice(0, 3)).variance, CUBE[:, 1:2, :3] + 1)
     assert cube.metadata["white_light"] == "WHITE_LIGHT"
+    assert cube.white is not None
+    np.testing.assert_allclose(cube.white(), CUBE.sum(axis=0), rtol=1e-6)
     assert (cube.metadata["INSTRUME"], cube.unit) == ("MUSE", "10**(-20)*erg/s/cm**2/Angstrom")
     assert "DQ" in cube.metadata["flags"]
 

@@ -371,3 +371,27 @@ def test_live_times_that_are_not_finite(tmp_path):
 def test_real_nexus_counter():
     cube = open_cube(real("ftir_orange/Hermes_HDF5/small_OK.hdf5"), spectral_axis=2)
     assert cube.data.shape == (2, 2, 2)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (1, 0, 2)])
+def test_the_files_own_image_of_the_whole(tmp_path, order):
+    image = CUBE.sum(axis=0)
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["scan/spectra"] = CUBE.transpose(order)
+        file["scan/energy"] = np.linspace(1, 2, BANDS)
+        file["scan/other"] = image
+        file["scan/sum_image"] = image
+        file["white_reference"] = image
+    cube = open_cube(path, spectral_axis=order.index(0))
+    assert cube.white is not None
+    np.testing.assert_allclose(cube.white(), image, rtol=1e-6)
+    assert cube.metadata["white_light"] == "scan/sum_image"
+
+
+def test_an_image_of_other_pixels_is_not_taken_for_the_whole(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["spectra"] = CUBE
+        file["white_light"] = CUBE.sum(axis=0)[:-1]
+    assert open_cube(path).white is None

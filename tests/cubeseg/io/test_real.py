@@ -8,7 +8,7 @@ import pytest
 from cubeseg import open_cube
 from cubeseg.errors import DataError
 from cubeseg.io import ChoiceNeeded
-from cubeseg.probe import probe
+from cubeseg.sampling.probe import probe
 from tests.conftest import real
 
 CUBES = [

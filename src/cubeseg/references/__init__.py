@@ -1,0 +1,1 @@
+"""Reference spectra: libraries, the files that hold them, and what in them matches a class."""

@@ -1,0 +1,81 @@
+"""Where a cube came from, and where its pixels lie."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Source", "Spatial"]
+
+
+@dataclass(frozen=True)
+class Spatial:
+    """Where the pixels lie.
+
+    Parameters
+    ----------
+    pixel_size : (float, float)
+        Height and width of a pixel in `unit`.
+    unit : str
+        ``"um"``, ``"mm"``, ``"arcsec"``... or ``"pixel"`` where the file does not say.
+    wcs : str
+        FITS header text of the celestial WCS (two axes); empty where there is none.
+    """
+
+    pixel_size: tuple[float, float] = (1.0, 1.0)
+    unit: str = "pixel"
+    wcs: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a cube came from; enough to open it again in the same way.
+
+    `dataset`, `spectral_axis`, `axis` and `settings` are what :func:`cubeseg.open_cube` was told or found.
+    """
+
+    path: str = ""
+    format: str = "array"
+    dataset: str = ""
+    spectral_axis: int | None = None
+    axis: str = ""
+    settings: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Source:
+        """From what JSON has made of one."""
+        settings = tuple((str(name), str(value)) for name, value in record.get("settings", ()))
+        return cls(**{**record, "settings": settings})
+
+    def same_data(self, other: Source) -> bool:
+        """Whether both give the same values, whatever the calibration of the axis."""
+        return replace(self, axis="") == replace(other, axis="")
+
+    @property
+    def name(self) -> str:
+        """Short name for layers and titles."""
+        return Path(self.path).stem if self.path else "cube"
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the file's size and 64 evenly spaced parts of 64 KiB each.
+
+        Returns
+        -------
+        str
+            Hexadecimal digest; empty where the cube has no file.
+        """
+        path = Path(self.path)
+        if not self.path or not path.is_file():
+            return ""
+        size, part = path.stat().st_size, 65536
+        digest = hashlib.sha256(str(size).encode())
+        with path.open("rb") as file:
+            for offset in np.linspace(0, max(size - part, 0), 64).astype(int):
+                file.seek(int(offset))
+                digest.update(file.read(part))
+        return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""What spectra say: lines of elements and species, their positions, peaks, calibration and units of axes."""
