@@ -144,6 +144,8 @@ class Segmentation:
     notes: list[str] = field(default_factory=list)
     log: list[dict[str, Any]] = field(default_factory=list)
     unmixed: Unmixed | None = None
+    # confidence summed per class, so that a table need not go over the image; a copy has none until it is asked
+    _confidences: NDArray[np.float64] | None = field(default=None, init=False, repr=False)
 
     @property
     def components(self) -> tuple[Unmixed, list[ClassInfo]] | None:
@@ -215,13 +217,43 @@ class Segmentation:
             log=list(self.log),
         )
 
+    def relabel(
+        self, where: NDArray[np.intp], labels: Int32, confidence: NDArray[np.float32] | float | None = None
+    ) -> None:
+        """Give pixels other labels in place; the numbers of the table follow, the sums of their spectra do not.
+
+        Parameters
+        ----------
+        where : array of int, shape (n,)
+            Index in the flattened image, every pixel once.
+        labels : array of int32, shape (n,)
+        confidence : array of float32, shape (n,), or float, optional
+            None where it stays.
+        """
+        flat, belief = self.labels.reshape(-1), self.confidence.reshape(-1)
+        old, before = flat[where], belief[where]
+        flat[where] = labels
+        if confidence is not None:
+            belief[where] = confidence
+        size = int(max(old.max(initial=0), labels.max(initial=0))) + 1
+        self.spectra.grow(size)
+        self.spectra.n[:size] += np.bincount(labels, minlength=size)
+        self.spectra.n[:size] -= np.bincount(old, minlength=size)
+        if self._confidences is not None:
+            total = np.zeros(max(size, len(self._confidences)))
+            total[: len(self._confidences)] = self._confidences
+            total[:size] += np.bincount(labels, belief[where], size) - np.bincount(old, before, size)
+            self._confidences = total
+
     def table(self) -> list[dict[str, Any]]:
         """One row per class: all that :class:`ClassInfo` holds, and pixels, share, area, confidence.
 
         The area is in squares of the unit of :attr:`spatial`.
         """
         assigned = max(1, int(self.spectra.n[1:].sum()))
-        total = np.bincount(self.labels.ravel(), self.confidence.ravel(), minlength=len(self.spectra.n))
+        if self._confidences is None:
+            self._confidences = np.bincount(self.labels.ravel(), self.confidence.ravel()).astype(np.float64)
+        total = dict(enumerate(self._confidences))
         pixel = self.spatial.pixel_size[0] * self.spatial.pixel_size[1]
         return [
             asdict(c)
@@ -229,7 +261,7 @@ class Segmentation:
                 "pixels": self.pixels(c.id),
                 "share": self.pixels(c.id) / assigned,
                 "area": self.pixels(c.id) * pixel,
-                "confidence": float(total[c.id] / max(1, self.pixels(c.id))),
+                "confidence": float(total.get(c.id, 0.0) / max(1, self.pixels(c.id))),
             }
             for c in self.classes
         ]

@@ -43,6 +43,9 @@ def check_spectra(result, cube):
         if mine.shape[1]:
             np.testing.assert_allclose(result.spectra.mean(label), mine.mean(axis=1), atol=1e-9)
             np.testing.assert_allclose(result.spectra.std(label), mine.std(axis=1), atol=1e-5)
+    for row in result.table():
+        mine = result.confidence[result.labels == row["id"]].astype(float)
+        assert row["confidence"] == pytest.approx(mine.mean() if mine.size else 0.0, abs=1e-9)
 
 
 def state(result):

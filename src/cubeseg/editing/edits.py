@@ -136,13 +136,9 @@ class Edit:
         result = self.result
         for part in reversed(self.pixels):
             part.wanted = False
-            result.labels.reshape(-1)[part.where] = part.old
-            if part.confidence is not None and part.painted is not None and result.painted is not None:
-                result.confidence.reshape(-1)[part.where], result.painted.reshape(-1)[part.where] = (
-                    part.confidence,
-                    part.painted,
-                )
-            _count(result.spectra, part.new, part.old)
+            result.relabel(part.where, part.old, part.confidence)
+            if part.painted is not None and result.painted is not None:
+                result.painted.reshape(-1)[part.where] = part.painted
             _settle(result.spectra, part)
         self._before.restore(result)
         result.log[:] = [entry for entry in result.log if entry is not self.operation]
@@ -169,9 +165,8 @@ class Edit:
         if part.confidence is not None:
             if result.painted is None:
                 result.painted = np.zeros(result.labels.shape, bool)
-            result.painted.reshape(-1)[part.where], result.confidence.reshape(-1)[part.where] = True, 1.0
-        result.labels.reshape(-1)[part.where] = part.new
-        _count(result.spectra, part.old, part.new)
+            result.painted.reshape(-1)[part.where] = True
+        result.relabel(part.where, part.new, None if part.confidence is None else 1.0)
         _settle(result.spectra, part)
 
 
@@ -193,14 +188,6 @@ def counted(part: Pixels, cube: Cube, width: int) -> Generator[float, None, Clas
     """
     rows, columns = np.divmod(part.where, width)
     return (yield from gained(cube, (rows, columns), part.old, part.new))
-
-
-def _count(spectra: ClassSpectra, old: Int32, new: Int32) -> None:
-    """The numbers of pixels follow at once."""
-    size = int(max(old.max(initial=0), new.max(initial=0))) + 1
-    spectra.grow(size)
-    spectra.n[:size] += np.bincount(new, minlength=size)
-    spectra.n[:size] -= np.bincount(old, minlength=size)
 
 
 def _settle(spectra: ClassSpectra, part: Pixels) -> None:
