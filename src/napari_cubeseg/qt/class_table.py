@@ -26,6 +26,10 @@ _TIPS = (
 )
 
 
+# of the names, in pixels
+_NARROW, _WIDE = 84, 170
+
+
 class ClassTable(QAbstractTableModel):
     """The session's classes for Qt's table view; holds nothing of its own but the rows last shown."""
 
@@ -72,7 +76,9 @@ class ClassTable(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             if column == _PIXELS:
                 return f"{row['share']:.2%} of all assigned pixels"
-            return row["note"] if column in (_NAME, _NOTE) and row["note"] else _TIPS[column]
+            if column == _NAME:
+                return "\n".join(text for text in (row["name"], row["note"], _TIPS[column]) if text)
+            return row["note"] if column == _NOTE and row["note"] else _TIPS[column]
         if role == Qt.ItemDataRole.DecorationRole and column == _COLOUR:
             return _swatch(row["colour"])
         if role == Qt.ItemDataRole.CheckStateRole and column in (_LOCKED, _SHOWN):
@@ -137,12 +143,14 @@ class ClassView(QTableView):
         header.setMinimumSectionSize(20)
         for column in range(len(_COLUMNS)):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Interactive)
+        header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Fixed)
         header.setStretchLastSection(True)
         for column, width in ((_COLOUR, 26), (_LOCKED, 40), (_SHOWN, 42)):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             self.setColumnWidth(column, width)
-        self.setColumnWidth(_NAME, 84)
+        # what is clicked stays in view beside long names; the numbers can be scrolled to
+        for place, column in enumerate((_SHOWN, _LOCKED)):
+            header.moveSection(header.visualIndex(column), place)
         self.selectionModel().selectionChanged.connect(self._selected)
         self.doubleClicked.connect(self._double_clicked)
         session.selection_changed.connect(self._show_selection)
@@ -153,6 +161,7 @@ class ClassView(QTableView):
         # without a pixel size there is no area
         self.setColumnHidden(_AREA, not any(_area(row["area"], self.classes.unit) for row in self.classes.rows))
         self.setFixedHeight(min(44 + 24 * max(len(self.classes.rows), 3), 330))
+        self.setColumnWidth(_NAME, min(max(self.sizeHintForColumn(_NAME) + 6, _NARROW), _WIDE))
         self._show_selection()
 
     def edit_name(self, class_id: int) -> None:
