@@ -20,7 +20,9 @@ from cubeseg.steps import finish
 from cubeseg.unmixing.abundances import Abundances
 from cubeseg.unmixing.ambiguity import matched, spread_of
 from cubeseg.unmixing.bound import rank_of
+from cubeseg.unmixing.initial import extreme
 from cubeseg.unmixing.selection import components_of, usage
+from cubeseg.unmixing.simplex import likeliest_simplex
 
 
 def cosines(components, others):
@@ -47,6 +49,38 @@ def unmixed():
     cube, components, shares = smooth_cube()
     options = {"method": "unmix", "clusters": 3, "epochs": 2, "mixing": {"restarts": 2}}
     return cube, components, shares, cubeseg.segment(cube, FitConfig.from_mapping(options))
+
+
+def mixed_without_pure_pixels(seed, k=4, n=2000, bands=80, noise=0.002):
+    """Components much alike, no abundance above 0.8, brightness from 0.5 to 2."""
+    rng = np.random.default_rng(seed)
+    x = np.linspace(0, 1, bands)
+    components = 1 + 0.4 * np.sin((2 + np.arange(k)[:, None]) * np.pi * x + np.arange(k)[:, None])
+    shares = rng.dirichlet(np.ones(k), 4 * n)
+    shares = shares[shares.max(axis=1) < 0.8][:n]
+    bright = rng.uniform(0.5, 2, (len(shares), 1))
+    return components, (bright * (shares @ components) + noise * rng.standard_normal((len(shares), bands)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_likeliest_simplex_finds_components_that_no_pixel_shows(seed):
+    components, spectra = mixed_without_pure_pixels(seed)
+    start = np.asarray(extreme(spectra / np.linalg.norm(spectra, axis=1, keepdims=True), 4, 10)[1])
+    found = likeliest_simplex(spectra, start)
+    assert cosines(components, start).min() < 0.999
+    assert cosines(components, found).min() > 0.9998
+    # neither the order nor the brightness of the start matters
+    other = likeliest_simplex(spectra, start[::-1] * np.array([[1.0], [2.0], [0.5], [3.0]]))
+    np.testing.assert_allclose(cosines(found, other), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "spectra",
+    [np.ones((50, 8)), np.random.default_rng(0).random((3, 8)), np.eye(8)[np.arange(50) % 2], np.zeros((50, 8))],
+)
+def test_where_there_is_no_simplex_the_start_stays(spectra):
+    start = np.random.default_rng(1).random((3, 8))
+    np.testing.assert_array_equal(likeliest_simplex(spectra, start), start)
 
 
 @pytest.mark.parametrize(("k", "times", "db"), [(16, 4, 20), (16, 8, 30), (64, 4, 20)])

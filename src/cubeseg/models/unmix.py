@@ -78,7 +78,7 @@ class UnmixModel:
         if self.mixing.sum_to_one == "auto" and self.preprocessor.kind == "shape" and not self.counts:
             self.sum_to_one = self._bears_sum(evidence.spectra)
         if self.mixing.way == "gates":
-            self.epochs = self.config.epochs
+            self.epochs = 0 if found.settled else self.config.epochs
             self._network = Generative(self.components, len(known), self.mixing.positive, self.mixing.aggregation)
             self._pull = self._strength(found.weight)
             self._measure(evidence.spectra)

@@ -18,6 +18,7 @@ from cubeseg.unmixing.bound import rank_of
 from cubeseg.unmixing.classical import CLASSICAL, classical_components
 from cubeseg.unmixing.initial import extreme
 from cubeseg.unmixing.selection import components_of
+from cubeseg.unmixing.simplex import likeliest_simplex
 from cubeseg.unmixing.volume import tightest
 
 __all__ = ["Evidence", "Found", "find"]
@@ -72,6 +73,8 @@ class Found:
         Of the volume, for each spectrum.
     scores : dict
         For every number of components that was compared.
+    settled : bool
+        Whether the components are likeliest as they are, so that nothing is left to learn.
     """
 
     components: Float64
@@ -79,6 +82,7 @@ class Found:
     rank: int
     weight: float = 0.0
     scores: dict[int, float] = field(default_factory=dict)
+    settled: bool = False
 
 
 def find(evidence: Evidence, mixing: Mixing, numbers: tuple[int, int], seed: int) -> Generator[float, None, Found]:
@@ -132,12 +136,16 @@ def find(evidence: Evidence, mixing: Mixing, numbers: tuple[int, int], seed: int
             scores = yield from passing(work.compared(candidates), lambda part: 0.6 * part)
             k = max(scores, key=lambda one: scores[one]) if scores else max(low, len(known))
         start = work.extremes(rows, k, seed)
-    components, weight = yield from passing(work.enclosed(rows[:: max(1, n // 2 // _FEW)], start), lambda _: 0.6)
+    few, weight = rows[:: max(1, n // 2 // _FEW)], 0.0
+    if work.simplex:
+        components = likeliest_simplex(few, start, mixing.positive)
+    else:
+        components, weight = yield from passing(work.enclosed(few, start), lambda _: 0.6)
     restarts = yield from passing(work.again(components, weight, beyond), lambda part: 0.7 + 0.3 * part)
     components = components / scale[1]
     spread = spread_of(components, [one / scale[1] for one in restarts])
     components, spread = _in_unit(components, np.asarray(spread, np.float64), evidence)
-    return Found(components, spread, rank, weight, scores)
+    return Found(components, spread, rank, weight, scores, work.simplex)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +158,13 @@ class _Work:
     known: Float64
     bands: Float64
     seed: int
+
+    @property
+    def simplex(self) -> bool:
+        """Whether the likeliest simplex tells the components: noise is not known, and none of them is."""
+        mixing = self.mixing
+        unknown = self.evidence.noise is None and not len(self.known)
+        return unknown and mixing.prior == "volume" and mixing.strength > 0
 
     def paying(self, rank: int, exactly: int, numbers: tuple[int, int]) -> Generator[float, None, Float64]:
         """Components that pay for themselves."""
@@ -205,6 +220,10 @@ class _Work:
             rng = np.random.default_rng((self.seed, restart))
             drawn = self.rows[rng.integers(0, len(self.rows), min(len(self.rows), _FEW))]
             begin = components if beyond else self.extremes(drawn, k, self.seed + restart + 1)
+            if self.simplex:
+                others.append(likeliest_simplex(drawn, begin, self.mixing.positive))
+                yield restart / self.mixing.restarts
+                continue
             steps = tightest(drawn, begin, 0.0, len(self.known), self.mixing.positive, weight=weight)
             others.append((yield from passing(steps, _constant(restart / self.mixing.restarts))).components)
         return others
