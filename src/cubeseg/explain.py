@@ -201,6 +201,11 @@ def explain(
     shift: Redshift | None = None
     if basis.detector is not None:
         peaks, found, unexplained = _xray(axis, group, rest, list(others.values()), basis, basis.detector, elements)
+        component = _component(result, class_id, group)
+        if component is not None and found:
+            # purer than the mean, but what the fit got wrong is in it too: nothing that the mean does not show
+            shown = [one.name for one in found]
+            found = _xray(axis, component, rest, list(others.values()), basis, basis.detector, shown)[1] or found
     else:
         peaks, found, unexplained, shift = _optical(axis, group, rest, list(others.values()), basis, redshift)
     made = Explanation(
@@ -210,6 +215,16 @@ def explain(
         peaks, found, unexplained, shift, basis.detector, (),
     )  # fmt: skip
     return replace(made, text=_text(result, made, bool(others)))
+
+
+def _component(result: Segmentation, class_id: int, group: Group) -> Group | None:
+    """The component of an unmixed class in place of its mean, which holds other components too."""
+    found = result.component_of(class_id)
+    if found is None:
+        return None
+    values, spread = found
+    uncertain = group.n * np.where(np.isfinite(spread), spread, 0) ** 2
+    return replace(group, mean=np.where(np.isfinite(values), values, group.mean), variance=group.variance + uncertain)
 
 
 def _resolves_xrays(axis: SpectralAxis) -> bool:

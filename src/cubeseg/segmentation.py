@@ -165,6 +165,22 @@ class Segmentation:
         made, ids = found.grouped(lineage.astype(np.int32))
         return made, [there[c] for c in ids]
 
+    def component_of(self, class_id: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Component of a class and its spread, both (bands,), as bright as the class's mean; None where it has none.
+
+        NaN in bands that unmixing did not use.
+        """
+        found = self.components
+        at = [] if found is None else [c.id for c in found[1]]
+        if found is None or class_id not in at:
+            return None
+        values, spread = (a[at.index(class_id)].astype(np.float64) for a in (found[0].components, found[0].spread))
+        mean = self.spectra.mean(class_id)
+        both = np.isfinite(values) & np.isfinite(mean)
+        factor = float(values[both] @ mean[both]) / max(float(values[both] @ values[both]), 1e-30) if both.any() else 1
+        factor = factor if factor > 0 else 1.0
+        return values * factor, spread * factor
+
     @property
     def scores(self) -> dict[int, float]:
         """Deciding score of every number of classes that was tried; larger is better."""

@@ -49,21 +49,9 @@ class Components:
         return Mixing(known=tuple(self.known))
 
     def spectrum(self, class_id: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """Component of a class and its spread, as bright as the class's mean; None where the class has none."""
+        """As :meth:`Segmentation.component_of`; None also where nothing is segmented."""
         result = self._session.result
-        found = None if result is None else result.components
-        if result is None or found is None:
-            return None
-        unmixed, classes = found
-        at = [c.id for c in classes]
-        if class_id not in at:
-            return None
-        values, spread = (a[at.index(class_id)].astype(np.float64) for a in (unmixed.components, unmixed.spread))
-        mean = result.spectra.mean(class_id)
-        both = np.isfinite(values) & np.isfinite(mean)
-        factor = float(values[both] @ mean[both]) / max(float(values[both] @ values[both]), 1e-30) if both.any() else 1
-        factor = factor if factor > 0 else 1.0
-        return values * factor, spread * factor
+        return None if result is None else result.component_of(class_id)
 
     def freeze_classes(self) -> None:
         """The chosen classes' components stay in the next run; their mean where there is no component."""

@@ -1,10 +1,12 @@
 """Unmixing: the number of components, exact abundances, the method from the command line to the export."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
+from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import nnls
 
 import cubeseg
@@ -13,13 +15,16 @@ from cubeseg.cli import main
 from cubeseg.config import FitConfig
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError
+from cubeseg.explain import explain, prepare
 from cubeseg.exporting import export
 from cubeseg.mixing import Known, Mixing
+from cubeseg.samples import painting
 from cubeseg.samples.mixtures import synthetic_mixtures
 from cubeseg.steps import finish
 from cubeseg.unmixing.abundances import Abundances
 from cubeseg.unmixing.ambiguity import matched, spread_of
 from cubeseg.unmixing.bound import rank_of
+from cubeseg.unmixing.finding import Evidence, find
 from cubeseg.unmixing.initial import extreme
 from cubeseg.unmixing.selection import components_of, usage
 from cubeseg.unmixing.simplex import likeliest_simplex
@@ -72,6 +77,30 @@ def test_the_likeliest_simplex_finds_components_that_no_pixel_shows(seed):
     # neither the order nor the brightness of the start matters
     other = likeliest_simplex(spectra, start[::-1] * np.array([[1.0], [2.0], [0.5], [3.0]]))
     np.testing.assert_allclose(cosines(found, other), 1, atol=1e-5)
+
+
+def test_white_noise_that_is_not_known_tells_the_number():
+    components, spectra = mixed_without_pure_pixels(0, k=6, noise=0.01)
+    none = (np.zeros((0, 80), np.float32),) * 2
+    evidence = Evidence(spectra.astype(np.float32), None, False, none, np.zeros((0, 80)))
+    found = finish(find(evidence, Mixing(restarts=0), (2, 12), 0))
+    assert len(found.components) == 6
+    assert cosines(components, found.components).mean() > 0.999
+
+
+def test_explaining_a_component_names_nothing_that_the_class_does_not_show():
+    made = painting(48, 400.0, 0, tier=2)
+    result = cubeseg.segment(made.cube, FitConfig.from_mapping({"method": "unmix", "mixing": {"restarts": 0}}))
+    alone = replace(result.copy(), unmixed=None)
+    basis = prepare(result)
+    fewer = 0
+    for info in result.classes:
+        if result.pixels(info.id) < 50:
+            continue
+        named, shown = ({c.name for c in explain(one, info.id, basis=basis).candidates} for one in (result, alone))
+        assert named <= shown
+        fewer += len(shown) - len(named)
+    assert fewer > 0
 
 
 @pytest.mark.parametrize(
@@ -167,7 +196,11 @@ def test_the_number_is_found(unmixed):
     options = {"method": "unmix", "epochs": 1, "mixing": {"restarts": 0}}
     result = cubeseg.segment(unmixed[0], FitConfig.from_mapping(options))
     assert len(result.unmixed) == 3
-    assert result.scores
+    # light and texture are no white noise: then neighbours decide
+    cube = unmixed[0]
+    rough = gaussian_filter1d(np.random.default_rng(0).standard_normal(cube.data.shape), 2, axis=0)
+    decided = cubeseg.segment(replace(cube, data=(cube.data * (1 + 0.2 * rough)).astype(np.float32)), result.config)
+    assert len(decided.unmixed) == max(decided.scores, key=decided.scores.get)
 
 
 def test_save_load_merge_and_apply(unmixed, tmp_path):

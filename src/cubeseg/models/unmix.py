@@ -76,7 +76,7 @@ class UnmixModel:
         self.components, self.spread, self.scores = found.components, found.spread, found.scores
         self.names = [one.name for one in self.mixing.known]
         if self.mixing.sum_to_one == "auto" and self.preprocessor.kind == "shape" and not self.counts:
-            self.sum_to_one = self._bears_sum(evidence.spectra)
+            self._sum_up(evidence.spectra)
         if self.mixing.way == "gates":
             self.epochs = 0 if found.settled else self.config.epochs
             self._network = Generative(self.components, len(known), self.mixing.positive, self.mixing.aggregation)
@@ -131,13 +131,26 @@ class UnmixModel:
         """What adds up: the spectra themselves, or depths."""
         return np.asarray(AGGREGATIONS[self.mixing.aggregation].undo(spectra), np.float32)
 
-    def _bears_sum(self, spectra: Float32) -> bool:
-        """Whether abundances that sum to one leave less than twice the squared residuals of free ones."""
-        left = []
-        for one in (False, True):
-            amounts = Abundances(self.components, self.weights, one, False)(spectra)
-            left.append(float(((spectra - amounts @ self.components) ** 2).sum()))
-        return left[1] < 2 * left[0]
+    def _sum_up(self, spectra: Float32) -> None:
+        """Let abundances sum to one where that leaves less than twice the squared residuals of free ones.
+
+        No pixel need be pure: the components are first made so bright that free abundances sum to one on the average.
+        """
+        from scipy.optimize import nnls
+
+        free = Abundances(self.components, self.weights, False, False)(spectra).astype(np.float64)
+        left = float(((spectra - free @ self.components) ** 2).sum())
+        balance = nnls(free, np.ones(len(free)))[0]
+        for factor in (balance, np.ones(len(balance))):
+            if self.mixing.known or not (factor > 0).all():
+                # how bright a known component is, is known
+                factor = np.ones(len(balance))
+            components = self.components / factor[:, None]
+            summed = Abundances(components, self.weights, True, False)(spectra)
+            if float(((spectra - summed @ components) ** 2).sum()) < 2 * left:
+                self.components, self.spread = components, self.spread / factor[:, None]
+                self.sum_to_one = True
+                return
 
     def _strength(self, weight: float) -> float:
         """Weight of the prior in the loss, whose unit is the squared residual of a spectrum."""

@@ -16,7 +16,7 @@ from cubeseg.unmixing.abundances import Abundances
 from cubeseg.unmixing.ambiguity import spread_of
 from cubeseg.unmixing.bound import rank_of
 from cubeseg.unmixing.classical import CLASSICAL, classical_components
-from cubeseg.unmixing.initial import extreme
+from cubeseg.unmixing.initial import extreme, largest_simplex
 from cubeseg.unmixing.selection import components_of
 from cubeseg.unmixing.simplex import likeliest_simplex
 from cubeseg.unmixing.volume import tightest
@@ -33,6 +33,8 @@ _MOST_COMPARED = 12
 _PURE = 0.01
 # spectra for comparisons and restarts; twice as many for the components themselves
 _FEW = 1200
+# unknown noise is white where no more directions than these stand out of what the smaller ones leave
+_WHITE = 0.25
 # weight of the volume where numbers of components are compared, as a part of the squared residuals
 _COMPARED = 0.1
 
@@ -89,9 +91,10 @@ def find(evidence: Evidence, mixing: Mixing, numbers: tuple[int, int], seed: int
     """Find components.
 
     Counts, and data whose noise is known: the number of smallest description length
-    (:mod:`cubeseg.unmixing.selection`). Otherwise what counts as noise is unknown, and the number is that whose
-    components neighbouring pixels agree on best (:func:`cubeseg.clustering.spatial.agreement`), among those that vary
-    more over the image than between neighbours.
+    (:mod:`cubeseg.unmixing.selection`). Where the noise is not known but white, the number of directions that stand out
+    of it. Otherwise what counts as noise is unknown, and the number is that whose components neighbouring pixels agree
+    on best (:func:`cubeseg.clustering.spatial.agreement`), among those that vary more over the image than between
+    neighbours.
 
     Yields
     ------
@@ -130,7 +133,10 @@ def find(evidence: Evidence, mixing: Mixing, numbers: tuple[int, int], seed: int
         start = yield from passing(work.paying(rank, exactly, (low, min(high, most))), lambda part: 0.6 * part)
     else:
         k = exactly
-        if not exactly:
+        white = rank_of(evidence.spectra, None)[0]
+        if not exactly and white <= most * _WHITE:
+            k = int(np.clip(white, max(low, len(known), 1), min(high, most)))
+        elif not exactly:
             last = min(high, most, max(rank, low), _MOST_COMPARED + low - 1)
             candidates = range(max(low, 2, len(known)), last + 1)
             scores = yield from passing(work.compared(candidates), lambda part: 0.6 * part)
@@ -138,7 +144,7 @@ def find(evidence: Evidence, mixing: Mixing, numbers: tuple[int, int], seed: int
         start = work.extremes(rows, k, seed)
     few, weight = rows[:: max(1, n // 2 // _FEW)], 0.0
     if work.simplex:
-        components = likeliest_simplex(few, start, mixing.positive)
+        components = work.cornered(few, start, seed)
     else:
         components, weight = yield from passing(work.enclosed(few, start), lambda _: 0.6)
     restarts = yield from passing(work.again(components, weight, beyond), lambda part: 0.7 + 0.3 * part)
@@ -169,8 +175,9 @@ class _Work:
     def paying(self, rank: int, exactly: int, numbers: tuple[int, int]) -> Generator[float, None, Float64]:
         """Components that pay for themselves."""
         known, positive, beside = self.known.astype(np.float32), self.mixing.positive, _beside(len(self.rows))
-        found = yield from components_of(self.rows, rank, known, exactly, positive, beside=beside)
-        k = int(np.clip(len(found.components), max(numbers[0], len(known)), numbers[1]))
+        # from the number that pays for itself the same number comes out better than from the most extreme spectra
+        found = yield from components_of(self.rows, rank, known, 0, positive, beside=beside)
+        k = exactly or int(np.clip(len(found.components), max(numbers[0], len(known)), numbers[1]))
         if k != len(found.components):
             found = yield from components_of(self.rows, rank, known, k, positive, beside=beside)
         return found.components.astype(np.float64)
@@ -181,9 +188,7 @@ class _Work:
         few = self.rows[:: max(1, len(self.rows) // _FEW)]
         for turn, k in enumerate(candidates):
             start = self.extremes(few, k, self.seed)
-            unit = start / np.maximum(np.linalg.norm(start, axis=1, keepdims=True), 1e-30)
-            left = few - Abundances(unit, np.ones(few.shape[1]), False, False)(few) @ unit
-            weight = _COMPARED * float((left**2).sum()) / len(few) if self.mixing.prior == "volume" else 0.0
+            weight = _COMPARED * _left(few, start) / len(few) if self.mixing.prior == "volume" else 0.0
             steps = tightest(
                 few, start, 0.0, len(self.known), self.mixing.positive, self.mixing.strength, weight, rounds=60
             )
@@ -201,6 +206,17 @@ class _Work:
         basis = np.linalg.qr(self.known.T)[0]
         places = extreme(flat - (flat @ basis) @ basis.T, k - len(self.known))[0]
         return np.concatenate([self.known, flat[places]])
+
+    def cornered(self, rows: Float32, start: Float64, seed: int) -> Float64:
+        """The likeliest simplex, or the purest spectra where it explains less than they do.
+
+        Components that are much alike differ by little more than noise; a simplex can then fall short of the data.
+        """
+        made = likeliest_simplex(rows, start, self.mixing.positive)
+        if len(start) < 2:
+            return made
+        purest = rows[largest_simplex(rows, len(start), seed)].astype(np.float64)
+        return min((made, purest), key=lambda one: _left(rows, one))
 
     def enclosed(self, rows: Float32, start: Float64) -> Generator[float, None, tuple[Float64, float]]:
         """Components under the prior of tightness, and its weight."""
@@ -221,12 +237,18 @@ class _Work:
             drawn = self.rows[rng.integers(0, len(self.rows), min(len(self.rows), _FEW))]
             begin = components if beyond else self.extremes(drawn, k, self.seed + restart + 1)
             if self.simplex:
-                others.append(likeliest_simplex(drawn, begin, self.mixing.positive))
+                others.append(self.cornered(drawn, begin, restart))
                 yield restart / self.mixing.restarts
                 continue
             steps = tightest(drawn, begin, 0.0, len(self.known), self.mixing.positive, weight=weight)
             others.append((yield from passing(steps, _constant(restart / self.mixing.restarts))).components)
         return others
+
+
+def _left(rows: Float32, components: Float64) -> float:
+    """Squared residuals of what non-negative amounts of components leave."""
+    unit = components / np.maximum(np.linalg.norm(components, axis=1, keepdims=True), 1e-30)
+    return float(((rows - Abundances(unit, np.ones(rows.shape[1]), False, False)(rows) @ unit) ** 2).sum())
 
 
 def _constant(part: float) -> Callable[[float], float]:
