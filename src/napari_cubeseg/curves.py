@@ -118,7 +118,7 @@ def _raw(session: Session, look: Look) -> list[Curve]:
             if component is not None:
                 values, width = component
                 made.append(
-                    Curve(("component", info.id), f"{info.name}, component", info.colour, values, values - width,
+                    Curve(("component", info.id), f"{info.name}, unmixed", info.colour, values, values - width,
                           values + width, chosen, faint)
                 )  # fmt: skip
     elif session.typical is not None:
