@@ -20,6 +20,7 @@ from cubeseg.cube import Source, Spatial
 from cubeseg.errors import CubeSegError, DataError
 from cubeseg.files import written
 from cubeseg.io.hdf5_guard import check_hdf5
+from cubeseg.logbook import Changes, Entry
 from cubeseg.models import model_class
 from cubeseg.sampling.preprocess import Preprocessor
 from cubeseg.segmentation import ClassInfo, Merge, Segmentation
@@ -29,12 +30,15 @@ from cubeseg.unmixing.unmixed import Unmixed
 __all__ = ["FORMAT", "VERSION", "is_result", "load", "save"]
 
 FORMAT = "cubeseg-result"
-VERSION = 2
+VERSION = 3
+# the oldest layout that is still read: without what doing the operations by hand again takes
+_OLDEST = 2
 _MAPS = ("labels", "confidence", "reconstruction_error", "latent", "evidence")
 # those that work by hand mostly leave as they are
 _OF_THE_RUN = ("reconstruction_error", "latent", "evidence")
 # bytes of maps up to which a file is made in memory
 _SMALL = 64 << 20
+_CHANGES = ("where", "before", "after")
 _PREPROCESSING = ("bands", "groups", "centre", "band_noise", "ceiling", "projection")
 
 
@@ -125,11 +129,46 @@ def _fill(file: Any, result: Segmentation, base: str) -> None:
         "unit": result.unit,
         "fingerprint": result.fingerprint,
         "notes": result.notes,
-        "log": result.log,
+        "log": _save_log(file, result.log),
+        "run": result.run,
     }
     file["record"] = json.dumps(record)
     if result.model is not None and not base:
         _save_model(file.create_group("model"), result.model)
+
+
+def _save_log(file: Any, log: list[Entry]) -> list[dict[str, Any]]:
+    """Write the pixels that were painted, those of all entries one after the other; the entries, with their place."""
+    plain, parts, end = [], [], 0
+    for one in list(log):
+        said = dict(one)
+        if one.changes is not None:
+            parts.append(one.changes.joined())
+            said["changes"] = [end, end := end + len(parts[-1][0])]
+        plain.append(said)
+    if parts:
+        for name, arrays in zip(_CHANGES, zip(*parts, strict=True), strict=True):
+            file.create_dataset(
+                f"changes/{name}", data=np.concatenate(arrays), compression="gzip", compression_opts=1, shuffle=True
+            )
+    return plain
+
+
+def _load_log(file: Any, log: list[dict[str, Any]], pixels: int) -> list[Entry]:
+    stored = [file[f"changes/{name}"][()] for name in _CHANGES] if "changes" in file else []
+    made = []
+    for said in log:
+        one = Entry(said)
+        if "changes" in one:
+            start, end = one.pop("changes")
+            where, before, after = (array[start:end] for array in stored)
+            if len(where) != end - start or len({len(a) for a in stored}) > 1:
+                raise ValueError("changes: pixels are missing")
+            if len(where) and not (where.min() >= 0 and where.max() < pixels and after.min() >= 0):
+                raise ValueError("changes: pixels lie outside of the image")
+            one.changes = Changes(where, before, after)
+        made.append(one)
+    return made
 
 
 def _save_unmixed(group: Any, result: Segmentation, base: bool) -> tuple[str, ...]:
@@ -180,7 +219,7 @@ def load(path: str | Path) -> Segmentation:
             version = int(file.attrs["version"])
             if version > VERSION:
                 raise DataError(f"{path}: was written by a newer cubeseg (layout {version}); update napari-cubeseg")
-            if version < VERSION:
+            if version < _OLDEST:
                 raise DataError(
                     f"{path}: was written by a development version (layout {version}); segment the cube again"
                 )
@@ -246,7 +285,8 @@ def _load(file: Any, run: Any) -> Segmentation:
         unit=record["unit"],
         fingerprint=record["fingerprint"],
         notes=record["notes"],
-        log=record["log"],
+        log=_load_log(file, record["log"], labels.size),
+        run=record.get("run", {}),
         unmixed=unmixed,
         **maps,
     )

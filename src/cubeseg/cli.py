@@ -12,10 +12,6 @@ from cubeseg.errors import ConfigError, CubeSegError, JobError
 
 __all__ = ["main"]
 
-_LATER = {
-    "replay": "training again from the record",
-}
-
 
 class _Parser(argparse.ArgumentParser):
     """Reports wrong usage in one line."""
@@ -100,6 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument(
         "--scheduler", metavar="ADDRESS", help="a running Dask scheduler whose workers read and label the cube"
     )
+    segment.add_argument(
+        "--hash", action="store_true", help="record the SHA-256 of the whole file, reading it once more"
+    )
     _which_data(segment)
     segment.set_defaults(run=commands.segment)
 
@@ -146,10 +145,13 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--tier", type=int, default=2, choices=(1, 2, 3), help="1 easy, 2 usual, 3 hard")
     sample.set_defaults(run=commands.sample)
 
-    for name, what in _LATER.items():
-        later = known.add_parser(name, help=f"{what} (not built yet)", add_help=False)
-        later.add_argument("rest", nargs=argparse.REMAINDER)
-        later.set_defaults(run=commands.not_yet, name=name, what=what)
+    replay = known.add_parser("replay", help="train again from the record, do all corrections again, and compare")
+    replay.add_argument("result")
+    replay.add_argument("cube", help="the cube that was segmented")
+    replay.add_argument("-o", "--output", metavar="AGAIN.h5", help="keep what was made again")
+    replay.add_argument("--hash", action="store_true", help="compare all bytes of the cube's file, whatever its size")
+    replay.add_argument("--json", action="store_true", help="for other programs")
+    replay.set_defaults(run=commands.replay)
     return parser
 
 

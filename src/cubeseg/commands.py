@@ -11,7 +11,7 @@ from typing import Any
 from cubeseg.errors import ConfigError, DataError, JobError
 from cubeseg.terminal import driven
 
-__all__ = ["apply", "export", "info", "not_yet", "refine", "report", "sample", "score", "segment"]
+__all__ = ["apply", "export", "info", "refine", "replay", "report", "sample", "score", "segment"]
 
 
 def _opened(options: argparse.Namespace) -> Any:
@@ -27,11 +27,6 @@ def _opened(options: argparse.Namespace) -> Any:
     return open_cube(
         options.cube, dataset=options.dataset, spectral_axis=options.spectral_axis, axis=options.axis, **settings
     )
-
-
-def not_yet(options: argparse.Namespace) -> None:
-    """What is to come."""
-    raise ConfigError(f"'{options.name}' ({options.what}) is not built yet")
 
 
 def info(options: argparse.Namespace) -> None:
@@ -92,7 +87,18 @@ def segment(options: argparse.Namespace) -> None:
     cube = _opened(options)
     if output.exists() and output.samefile(cube.source.path):
         raise DataError(f"{output}: is the cube itself; give the result another name")
-    _finish(fit(cube, _unmixing(config, options, cube)), output)
+    _finish(_hashed(fit(cube, _unmixing(config, options, cube)), options.hash), output)
+
+
+def _hashed(steps: Any, wanted: bool) -> Any:
+    """A run that takes the hash of the whole file too, where that is wanted."""
+    result = yield from steps
+    if wanted and result.source.path and not result.run.get("sha256"):
+        from cubeseg.content import whole_digest
+        from cubeseg.events import reported
+
+        result.run["sha256"] = yield from reported(whole_digest(result.source.path), "label", "Hash of the file", 1.0)
+    return result
 
 
 def _unmixing(config: Any, options: argparse.Namespace, cube: Any) -> Any:
@@ -211,6 +217,51 @@ def refine(options: argparse.Namespace) -> None:
         cube = reopen(result.source)
     given = {n: getattr(options, n) for n in ("epochs", "seed") if getattr(options, n) is not None}
     _finish(refine(result, cube, corrections, RefineConfig(**given)), output)
+
+
+def replay(options: argparse.Namespace) -> None:
+    """``cubeseg replay``."""
+    from cubeseg.bundle import load
+    from cubeseg.content import whole_digest
+    from cubeseg.io import open_cube
+    from cubeseg.steps import finish
+    from cubeseg.training.replaying import replay, source_of
+
+    output = _new_file(options.output, options.result, options.cube) if options.output else None
+    result = load(options.result)
+    source = source_of(result)
+    cube = open_cube(
+        options.cube, dataset=source.dataset or None, spectral_axis=source.spectral_axis, axis=source.axis,
+        **dict(source.settings),
+    )  # fmt: skip
+    if options.hash and result.run.get("sha256"):
+        # known from here on
+        finish(whole_digest(options.cube))
+    found = driven(replay(result, cube))
+    if output is not None:
+        found.result.save(output)
+    if options.json:
+        facts = {
+            "agrees": found.agrees, "agreement": found.agreement, "wanted": found.wanted, "same": found.same,
+            "pixels": found.labels.size, "operations": len(result.log), "missed": found.missed,
+            "other": found.other, "content": found.content,
+        }  # fmt: skip
+        print(json.dumps(facts))
+    else:
+        print(f"{found.same} of {found.labels.size} pixels have the same label ({100 * found.agreement:.3f} %)")
+        print(f"{len(result.log) - len(found.missed)} of {len(result.log)} operations by hand were done again")
+        for line in found.missed:
+            print(f"  not done again  {line}")
+        print(f"  content of cube {found.content or 'the same'}")
+        for line in found.other or ["versions, machine, device: the same"]:
+            print(f"  {line}")
+    if not found.agrees:
+        differs = [*found.missed[:1], *([f"the cube ({found.content})"] if found.content else []), *found.other]
+        why = f"; what differs: {'; '.join(differs)}" if differs else ""
+        raise JobError(
+            f"{options.result}: only {100 * found.agreement:.3f} % of the labels came out as recorded, "
+            f"{100 * found.wanted:g} % must{why}"
+        )
 
 
 def apply(options: argparse.Namespace) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from cubeseg.config import FitConfig
@@ -12,6 +12,7 @@ from cubeseg.errors import ConfigError, CubeSegError, DataError
 from cubeseg.events import FitEvent, on_bar
 from cubeseg.models import model_class
 from cubeseg.parallel.threads import limited
+from cubeseg.provenance import Stopwatch
 from cubeseg.sampling.probe import Probe, probe
 from cubeseg.sampling.resampling import resampled
 from cubeseg.segmentation import Segmentation
@@ -65,6 +66,7 @@ def segment_series(
     JobError
         If the training fails.
     """
+    watch = Stopwatch()
     yield FitEvent("read", 0.0, "Loading the method")
     make = model_class(config.method)
     if not make.reach:
@@ -94,6 +96,9 @@ def segment_series(
             except CubeSegError as error:
                 outcome.failed[member.index] = error
                 continue
+            result.run = watch.record(learned.model, member.cube.source, config.seed, config.threads)
+            # what the dictionary was learned from, in this order
+            result.run["series"] = [asdict(m.cube.source) for m in members]
             absent = [c.name for c in result.classes if not result.pixels(c.id)]
             if absent:
                 result.notes.append(f"{', '.join(absent)}: absent here, present in other cubes of the series")
