@@ -73,8 +73,11 @@ def segment(options: argparse.Namespace) -> None:
     }
     config = FitConfig.from_toml(options.config, **given) if options.config else FitConfig.from_mapping(given)
     output = Path(options.output)
-    if len(options.cube) > 1 or (output.is_dir() and config.method == "global"):
-        _segment_series(options, config, output)
+    if options.model and (given or options.config or options.way or options.references):
+        raise ConfigError("--model brings all options of its own run along; leave the others out")
+    several = len(options.cube) > 1 or options.each or options.first or options.model or options.resume
+    if several or (output.is_dir() and config.method == "global"):
+        _batch(options, config, output)
         return
     if output.is_dir():
         raise DataError(f"{output}: is a folder; give the result a name, for example {output / 'result.h5'}")
@@ -82,11 +85,14 @@ def segment(options: argparse.Namespace) -> None:
     if not output.parent.is_dir():
         raise DataError(f"{output}: the folder {output.parent} does not exist; make it first")
     if is_result(options.cube):
+        if not (output.exists() and output.samefile(options.cube)):
+            _not_there(options.force, output)
         _coarsen(options, config.clusters, output)
         return
     cube = _opened(options)
     if output.exists() and output.samefile(cube.source.path):
         raise DataError(f"{output}: is the cube itself; give the result another name")
+    _not_there(options.force, output)
     _finish(_hashed(fit(cube, _unmixing(config, options, cube)), options.hash), output)
 
 
@@ -124,38 +130,53 @@ def _unmixing(config: Any, options: argparse.Namespace, cube: Any) -> Any:
     return replace(config, mixing=replace(mixing, way=options.way or mixing.way))
 
 
-def _segment_series(options: argparse.Namespace, config: Any, folder: Path) -> None:
-    """One dictionary for all cubes, one result file for each."""
-    from cubeseg.training.series import segment_series
+def _batch(options: argparse.Namespace, config: Any, folder: Path) -> None:
+    """Many cubes into one folder: under one dictionary, a model each, or one model for all."""
+    from cubeseg import batch
+    from cubeseg.bundle import load
+    from cubeseg.training.fitting import fit
 
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: is a file; the results of a series go into a folder")
     if not folder.exists() and not folder.parent.is_dir():
         raise DataError(f"{folder}: the folder {folder.parent} does not exist; make it first")
+    if not folder.exists() and folder.suffix.lower() in (".h5", ".hdf5"):
+        raise DataError(f"{folder}: is the name of a file; the results of several cubes go into a folder")
     paths = [Path(name) for name in options.cube]
     outputs = [folder / f"{name}.h5" for name in _distinct([p.stem for p in paths])]
     for path, output in zip(paths, outputs, strict=True):
         if output.exists() and path.exists() and output.samefile(path):
             raise DataError(f"{output}: is one of the cubes; give the results another folder")
+    if not options.resume:
+        _not_there(options.force, *outputs)
 
     def opener(path: Path) -> Any:
         return lambda: _opened(argparse.Namespace(**(vars(options) | {"cube": str(path)})))
 
-    notes: list[str] = []
+    def steps(cube: Any) -> Any:
+        return _hashed(fit(cube, _unmixing(config, options, cube)), options.hash)
 
-    def keep(index: int, result: Any) -> None:
-        folder.mkdir(exist_ok=True)
-        result.save(outputs[index])
-        notes.extend(f"{outputs[index]}: {note}" for note in result.notes)
-        print(f"{outputs[index]}: {result.n_clusters} classes, {int((result.labels > 0).sum())} pixels")
+    def known(result: Any, cube: Any) -> bool:
+        return bool(options.resume and result.config == _unmixing(config, options, cube))
 
-    outcome = driven(segment_series([opener(p) for p in paths], config, keep))
-    for note in notes:
-        print(f"cubeseg: note: {note}", file=sys.stderr)
-    if outcome.failed:
-        reasons = "; ".join(str(error) for _, error in sorted(outcome.failed.items()))
-        kind = JobError if all(isinstance(e, JobError) for e in outcome.failed.values()) else DataError
-        raise kind(f"{outcome.done} of {len(paths)} cubes were segmented; not: {reasons}")
+    def told(row: batch.Row) -> None:
+        if row.status != "failed":
+            kept = " (was there already)" if row.status == "kept" else ""
+            print(f"{row.result}: {row.classes} classes, {row.pixels} pixels{kept}", flush=True)
+
+    jobs = [batch.Job(path, output, opener(path)) for path, output in zip(paths, outputs, strict=True)]
+    summary = batch.Summary(folder, jobs, told)
+    if options.model or options.first:
+        one = batch.OneModel(steps, known, load(options.model) if options.model else None)
+        driven(batch.each(jobs, one, summary, lambda *both: options.resume and one.known(*both)))
+    elif options.each or config.method != "global":
+        driven(batch.each(jobs, steps, summary, known))
+    else:
+        driven(batch.together(jobs, config, summary, known))
+    for row in summary.rows.values():
+        if row.message and row.status != "failed":
+            print(f"cubeseg: note: {row.result}: {row.message}", file=sys.stderr)
+    batch.outcome(summary)
 
 
 def _distinct(names: list[str]) -> list[str]:
@@ -178,14 +199,25 @@ def _finish(steps: Any, output: Path) -> None:
     print(f"{output}: {len(result.classes)} classes, {int((result.labels > 0).sum())} pixels")
 
 
-def _new_file(output: str, *inputs: str) -> Path:
-    """Where a result is to go: a folder that is there, and none of the inputs."""
+def _not_there(force: bool, *outputs: Path) -> None:
+    """Refuse to replace files, unless that is wanted."""
+    there = [path for path in outputs if path.exists()]
+    if there and not force:
+        others = f" and {len(there) - 1} more" if len(there) > 1 else ""
+        raise ConfigError(f"{there[0]}{others}: is there already; add --force to replace it, or give another name")
+
+
+def _new_file(force: bool, output: str, *inputs: str) -> Path:
+    """Where a result is to go: a folder that is there, none of the inputs, and nothing that is there already."""
     path = Path(output)
     if not path.parent.is_dir():
         raise DataError(f"{path}: the folder {path.parent} does not exist; make it first")
     for other in inputs:
         if path.exists() and Path(other).exists() and path.samefile(other):
             raise DataError(f"{path}: is one of the inputs; give the new result another name")
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; give the name of a file")
+    _not_there(force, path)
     return path
 
 
@@ -196,7 +228,9 @@ def refine(options: argparse.Namespace) -> None:
     from cubeseg.io.label_images import read_labels
     from cubeseg.training.refining import RefineConfig, refine
 
-    output = _new_file(options.output, options.result, *([options.corrections] if options.corrections else []))
+    output = _new_file(
+        options.force, options.output, options.result, *([options.corrections] if options.corrections else [])
+    )
     result = load(options.result)
     corrections = None
     if options.corrections:
@@ -227,7 +261,7 @@ def replay(options: argparse.Namespace) -> None:
     from cubeseg.steps import finish
     from cubeseg.training.replaying import replay, source_of
 
-    output = _new_file(options.output, options.result, options.cube) if options.output else None
+    output = _new_file(options.force, options.output, options.result, options.cube) if options.output else None
     result = load(options.result)
     source = source_of(result)
     cube = open_cube(
@@ -269,7 +303,7 @@ def apply(options: argparse.Namespace) -> None:
     from cubeseg.bundle import load
     from cubeseg.training.applying import apply
 
-    output = _new_file(options.output, options.result, options.cube)
+    output = _new_file(options.force, options.output, options.result, options.cube)
     result = load(options.result)
     _finish(apply(result, _opened(options)), output)
 
@@ -314,7 +348,8 @@ def report(options: argparse.Namespace) -> None:
     from cubeseg.exporting.report import write_report
     from cubeseg.terminal import driven
 
-    path = driven(write_report(load(options.result), options.output))
+    output = _new_file(options.force, options.output, options.result)
+    path = driven(write_report(load(options.result), output))
     print(path)
 
 
@@ -334,7 +369,10 @@ def export(options: argparse.Namespace) -> None:
 def sample(options: argparse.Namespace) -> None:
     """``cubeseg sample``."""
     from cubeseg.samples import write_sample
+    from cubeseg.samples.scene import truth_of
 
+    output = _new_file(options.force, options.output)
+    _not_there(options.force, truth_of(output))
     truth = write_sample(
         options.name, options.output, size=options.size, counts=options.counts, seed=options.seed, tier=options.tier
     )

@@ -32,7 +32,10 @@ class SeriesOutcome:
 
 
 def segment_series(
-    cubes: Sequence[Callable[[], Cube]], config: FitConfig, keep: Callable[[int, Segmentation], None]
+    cubes: Sequence[Callable[[], Cube]],
+    config: FitConfig,
+    keep: Callable[[int, Segmentation], None],
+    failed: Callable[[int, CubeSegError], None] = lambda index, error: None,
 ) -> Generator[FitEvent, None, SeriesOutcome]:
     """Learn one dictionary of classes from all cubes, then label one after the other.
 
@@ -48,6 +51,8 @@ def segment_series(
         Of a method that learns from patches.
     keep : callable (index, Segmentation)
         Saves each result, which is then forgotten.
+    failed : callable (index, CubeSegError)
+        Told of each cube that is left out.
 
     Yields
     ------
@@ -79,6 +84,7 @@ def segment_series(
             members.append(_looked_at(index, opened, members, config.noise))
         except (CubeSegError, OSError) as error:
             outcome.failed[index] = error if isinstance(error, CubeSegError) else DataError(str(error))
+            failed(index, outcome.failed[index])
     if not members:
         reasons = "; ".join(str(error) for error in outcome.failed.values())
         raise DataError(f"no cube of the series can be used: {reasons}")
@@ -95,6 +101,7 @@ def segment_series(
                         result = replace(result, axis=member.cube.axis, spectra=spectra)
             except CubeSegError as error:
                 outcome.failed[member.index] = error
+                failed(member.index, error)
                 continue
             result.run = watch.record(learned.model, member.cube.source, config.seed, config.threads)
             # what the dictionary was learned from, in this order
