@@ -102,6 +102,13 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     segment.add_argument("--references", metavar="LIBRARY", help="known spectra: kept as they are by --method unmix")
     segment.add_argument("--epochs", type=int)
+    segment.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any other option of --config, e.g. latent=6",
+    )
     segment.add_argument("--seed", type=int)
     segment.add_argument("--device", help="auto (default), cpu, cuda, mps")
     segment.add_argument("--noise", help="auto (default), poisson, gaussian")

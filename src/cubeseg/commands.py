@@ -53,6 +53,7 @@ def segment(options: argparse.Namespace) -> None:
     """``cubeseg segment``: a cube, a series, or a result whose classes are merged."""
     from cubeseg.bundle import is_result
     from cubeseg.config import FitConfig
+    from cubeseg.recipe import read_options
     from cubeseg.training.fitting import fit
 
     given = {
@@ -71,6 +72,7 @@ def segment(options: argparse.Namespace) -> None:
         )
         if getattr(options, name) is not None
     }
+    given = read_options(options.option) | given
     config = FitConfig.from_toml(options.config, **given) if options.config else FitConfig.from_mapping(given)
     output = Path(options.output)
     if options.model and (given or options.config or options.way or options.references):
