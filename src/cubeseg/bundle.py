@@ -21,11 +21,12 @@ from cubeseg.errors import CubeSegError, DataError
 from cubeseg.files import written
 from cubeseg.io.hdf5_guard import check_hdf5
 from cubeseg.logbook import Changes, Entry
-from cubeseg.models import model_class
+from cubeseg.models import restored
 from cubeseg.sampling.preprocess import Preprocessor
 from cubeseg.segmentation import ClassInfo, Merge, Segmentation
 from cubeseg.statistics import ClassSpectra
 from cubeseg.unmixing.unmixed import Unmixed
+from cubeseg.wholeness import check_file, check_model, check_result, model_digest
 
 __all__ = ["FORMAT", "VERSION", "is_result", "load", "save"]
 
@@ -225,14 +226,21 @@ def load(path: str | Path) -> Segmentation:
                 )
             base = Path(path).parent / Path(_text(file.attrs["base"])).name if "base" in file.attrs else None
             if base is None:
+                check_file(file)
                 return _load(file, file)
             if not base.is_file():
                 raise DataError(f"{path}: belongs to {base.name}, which is no longer beside it")
+            check_hdf5(base)
             with h5py.File(base, "r") as run:
+                check_file(file)
+                check_file(run)
                 return _load(file, run)
-    except CubeSegError:
-        raise
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+    except CubeSegError as error:
+        raise (
+            error if str(path) in str(error) else DataError(f"{path}: the result file is damaged ({error})")
+        ) from error
+    except Exception as error:
+        # whatever is in a file that anyone may have written
         raise DataError(f"{path}: the result file is damaged ({_first_line(error)})") from error
 
 
@@ -263,7 +271,7 @@ def _load(file: Any, run: Any) -> Segmentation:
         raise ValueError("the label image and the maps differ in shape")
     source, spatial = record["source"], record["spatial"]
     config = FitConfig.from_mapping(record["config"])
-    return Segmentation(
+    made = Segmentation(
         labels=labels,
         classes=[ClassInfo(**c) for c in record["classes"]],
         axis=axis,
@@ -290,12 +298,15 @@ def _load(file: Any, run: Any) -> Segmentation:
         unmixed=unmixed,
         **maps,
     )
+    check_result(made)
+    return made
 
 
 def _save_model(group: Any, model: Any) -> None:
     prepare = model.preprocessor
-    group.attrs["method"] = model.method
-    group["settings"] = json.dumps(model.settings())
+    arrays, settings = model.arrays(), model.settings()
+    group.attrs.update(method=model.method, sha256=model_digest(arrays, json.loads(json.dumps(settings))))
+    group["settings"] = json.dumps(settings)
     group["preprocessor"] = json.dumps(
         {
             "kind": prepare.kind,
@@ -306,7 +317,7 @@ def _save_model(group: Any, model: Any) -> None:
     )
     for name in _PREPROCESSING:
         group[f"preprocessing/{name}"] = getattr(prepare, name)
-    for name, array in model.arrays().items():
+    for name, array in arrays.items():
         group[f"arrays/{name}"] = array
 
 
@@ -321,7 +332,9 @@ def _load_model(group: Any, config: FitConfig) -> Any:
     )
     arrays: dict[str, NDArray[Any]] = {name: array[()] for name, array in group["arrays"].items()}
     settings = json.loads(_text(group["settings"][()]))
-    return StoredModel(_text(group.attrs["method"]), prepare, config, arrays, settings)
+    method = _text(group.attrs["method"])
+    check_model(method, prepare, _text(group.attrs.get("sha256", "")), arrays, settings)
+    return StoredModel(method, prepare, config, arrays, settings)
 
 
 class StoredModel:
@@ -361,8 +374,7 @@ class StoredModel:
 
     def _model(self) -> Any:
         if self._live is None:
-            model = model_class(self.method)
-            self._live = model.restore(self.preprocessor, self._config, self._arrays, self._settings)
+            self._live = restored(self.method, self.preprocessor, self._config, self._arrays, self._settings)
         return self._live
 
     def arrays(self) -> dict[str, NDArray[Any]]:

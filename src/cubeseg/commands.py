@@ -94,8 +94,9 @@ def segment(options: argparse.Namespace) -> None:
     cube = _opened(options)
     if output.exists() and output.samefile(cube.source.path):
         raise DataError(f"{output}: is the cube itself; give the result another name")
+    config = _unmixing(config, options, cube)
     _not_there(options.force, output)
-    _finish(_hashed(fit(cube, _unmixing(config, options, cube)), options.hash), output)
+    _finish(_hashed(fit(cube, config), options.hash), output)
 
 
 def _hashed(steps: Any, wanted: bool) -> Any:
@@ -209,8 +210,8 @@ def _not_there(force: bool, *outputs: Path) -> None:
         raise ConfigError(f"{there[0]}{others}: is there already; add --force to replace it, or give another name")
 
 
-def _new_file(force: bool, output: str, *inputs: str) -> Path:
-    """Where a result is to go: a folder that is there, none of the inputs, and nothing that is there already."""
+def _new_file(output: str, *inputs: str) -> Path:
+    """Where a result is to go: a folder that is there, and none of the inputs."""
     path = Path(output)
     if not path.parent.is_dir():
         raise DataError(f"{path}: the folder {path.parent} does not exist; make it first")
@@ -219,7 +220,6 @@ def _new_file(force: bool, output: str, *inputs: str) -> Path:
             raise DataError(f"{path}: is one of the inputs; give the new result another name")
     if path.is_dir():
         raise DataError(f"{path}: is a folder; give the name of a file")
-    _not_there(force, path)
     return path
 
 
@@ -230,9 +230,7 @@ def refine(options: argparse.Namespace) -> None:
     from cubeseg.io.label_images import read_labels
     from cubeseg.training.refining import RefineConfig, refine
 
-    output = _new_file(
-        options.force, options.output, options.result, *([options.corrections] if options.corrections else [])
-    )
+    output = _new_file(options.output, options.result, *([options.corrections] if options.corrections else []))
     result = load(options.result)
     corrections = None
     if options.corrections:
@@ -252,6 +250,7 @@ def refine(options: argparse.Namespace) -> None:
     else:
         cube = reopen(result.source)
     given = {n: getattr(options, n) for n in ("epochs", "seed") if getattr(options, n) is not None}
+    _not_there(options.force, output)
     _finish(refine(result, cube, corrections, RefineConfig(**given)), output)
 
 
@@ -263,13 +262,15 @@ def replay(options: argparse.Namespace) -> None:
     from cubeseg.steps import finish
     from cubeseg.training.replaying import replay, source_of
 
-    output = _new_file(options.force, options.output, options.result, options.cube) if options.output else None
+    output = _new_file(options.output, options.result, options.cube) if options.output else None
     result = load(options.result)
     source = source_of(result)
     cube = open_cube(
         options.cube, dataset=source.dataset or None, spectral_axis=source.spectral_axis, axis=source.axis,
         **dict(source.settings),
     )  # fmt: skip
+    if output is not None:
+        _not_there(options.force, output)
     if options.hash and result.run.get("sha256"):
         # known from here on
         finish(whole_digest(options.cube))
@@ -305,9 +306,10 @@ def apply(options: argparse.Namespace) -> None:
     from cubeseg.bundle import load
     from cubeseg.training.applying import apply
 
-    output = _new_file(options.force, options.output, options.result, options.cube)
-    result = load(options.result)
-    _finish(apply(result, _opened(options)), output)
+    output = _new_file(options.output, options.result, options.cube)
+    result, cube = load(options.result), _opened(options)
+    _not_there(options.force, output)
+    _finish(apply(result, cube), output)
 
 
 def _coarsen(options: argparse.Namespace, clusters: tuple[int, int], output: Path) -> None:
@@ -350,8 +352,10 @@ def report(options: argparse.Namespace) -> None:
     from cubeseg.exporting.report import write_report
     from cubeseg.terminal import driven
 
-    output = _new_file(options.force, options.output, options.result)
-    path = driven(write_report(load(options.result), output))
+    output = _new_file(options.output, options.result)
+    result = load(options.result)
+    _not_there(options.force, output)
+    path = driven(write_report(result, output))
     print(path)
 
 
@@ -373,8 +377,8 @@ def sample(options: argparse.Namespace) -> None:
     from cubeseg.samples import write_sample
     from cubeseg.samples.scene import truth_of
 
-    output = _new_file(options.force, options.output)
-    _not_there(options.force, truth_of(output))
+    output = _new_file(options.output)
+    _not_there(options.force, output, truth_of(output))
     truth = write_sample(
         options.name, options.output, size=options.size, counts=options.counts, seed=options.seed, tier=options.tier
     )

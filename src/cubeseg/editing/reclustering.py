@@ -140,6 +140,8 @@ def reclustered(result: Segmentation, cube: Cube | None, grouping: Grouping) -> 
     fresh = [i for i in grouping.ids.tolist() if i not in known]
     made.labels = labels
     made.confidence = np.where(held, result.confidence, confidence)
+    # those that coherence leaves no pixel get some again with less of it
+    there |= set(lineage.tolist())
     made.classes = [c for c in result.classes if c.id in there] + [
         ClassInfo(i, f"class {i}", class_colour(i)) for i in fresh
     ]

@@ -29,7 +29,7 @@ from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.events import FitEvent, on_bar, reported
 from cubeseg.logbook import Changes, entry
-from cubeseg.models import model_class
+from cubeseg.models import model_class, restored
 from cubeseg.parallel.threads import limited
 from cubeseg.provenance import Stopwatch
 from cubeseg.sampling.spectra import Sample
@@ -147,7 +147,7 @@ def refine(
             f"method '{result.model.method}' learns from corrections without further epochs; leave them out"
         )
     with guarded(cube), limited(run.threads):
-        made = yield from _refine(base, cube, config, run, make)
+        made = yield from _refine(base, cube, config, run)
     made.log[-1]["seconds"] = watch.seconds
     return made
 
@@ -183,7 +183,7 @@ def _painted(result: Segmentation, corrections: NDArray[Any] | None) -> Segmenta
 
 
 def _refine(
-    base: Segmentation, cube: Cube, config: RefineConfig, run: FitConfig, make: Any
+    base: Segmentation, cube: Cube, config: RefineConfig, run: FitConfig
 ) -> Generator[FitEvent, None, Segmentation]:
     assert base.painted is not None
     usable = np.isfinite(base.reconstruction_error)
@@ -195,10 +195,11 @@ def _refine(
     start = _start(base, sample, locked, gridded)
     yield FitEvent("train", on_bar("train", 0.0), "Preparing the model")
 
-    def restored() -> Any:
-        return make.restore(base.model.preprocessor, run, base.model.arrays(), base.model.settings())
+    def as_first() -> Any:
+        known = base.model
+        return restored(known.method, known.preprocessor, run, known.arrays(), known.settings())
 
-    model = seer = restored()
+    model = seer = as_first()
     if model.reach:
         sample, seer = of_codes(sample, base, model), KnownCodes()
     # the metric is found anew, from the codes as they are
@@ -219,7 +220,7 @@ def _refine(
         if other.score > found.score:
             found = other
         else:
-            model = restored()
+            model = as_first()
             model.stretch(None)
             notes.append("the encoder stayed as it was: neighbours agreed less on the classes after further training")
         del lesson
