@@ -51,7 +51,8 @@ def is_result(path: str | Path) -> bool:
         check_hdf5(path)
         with h5py.File(path, "r") as file:
             return _text(file.attrs.get("format", "")) == FORMAT
-    except (OSError, DataError):
+    except Exception:
+        # a damaged file may fail in any way, and is none then
         return False
 
 

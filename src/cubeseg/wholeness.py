@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeseg.errors import DataError
 from cubeseg.models import METHODS
 from cubeseg.segmentation import Segmentation
 
@@ -33,25 +32,31 @@ def check_file(file: Any) -> None:
 
     Raises
     ------
-    DataError, ValueError
+    ValueError
         What is wrong, without the name of the file.
     """
     import h5py
 
+    faults: list[str] = []
+
+    # h5py does not let an error through what it calls
     def link(name: str, found: Any) -> None:
         if not isinstance(found, h5py.HardLink):
-            raise DataError(f"'{name}' is a link to elsewhere, which no result has")
+            faults.append(f"'{name}' is a link to elsewhere, which no result has")
 
     def item(name: str, found: Any) -> None:
         if not isinstance(found, h5py.Dataset):
             return
         if found.external or found.is_virtual:
-            raise DataError(f"the values of '{name}' lie in other files, which is so in no result")
-        if found.nbytes > _SMALL + _TIGHTEST * found.id.get_storage_size():
-            raise ValueError(f"'{name}' is said to take {found.nbytes / 2**20:.0f} MiB, which are not there")
+            faults.append(f"the values of '{name}' lie in other files, which is so in no result")
+        elif found.nbytes > _SMALL + _TIGHTEST * found.id.get_storage_size():
+            faults.append(f"'{name}' is said to take {found.nbytes / 2**20:.0f} MiB, which are not there")
 
     file.visititems_links(link)
-    file.visititems(item)
+    if not faults:
+        file.visititems(item)
+    if faults:
+        raise ValueError(faults[0])
 
 
 def check_result(result: Segmentation) -> None:

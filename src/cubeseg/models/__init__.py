@@ -99,7 +99,14 @@ def restored(
     """
     make = model_class(method)
     try:
-        return make.restore(preprocessor, config, arrays, settings)
+        model = make.restore(preprocessor, config, arrays, settings)
+        spectrum = np.ones((1, 1, int(preprocessor.groups.max()) + 1), np.float32)
+        # weights of another shape are found out now, not after an hour
+        if make.reach:
+            model.encode_around(spectrum, None, np.ones((1, 1), bool))
+        else:
+            model.encode(spectrum[0])
+        return model
     except (KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError) as error:
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"the trained model in the result file is damaged ({line}); segment the cube again") from error
