@@ -169,9 +169,19 @@ def _check_words(result: Segmentation) -> None:
     size = spatial.pixel_size
     _check(len(size) == 2 and all(_number(s) and s > 0 for s in size), "a pixel has no size")
     _check(isinstance(result.history, list) and all(_losses(h) for h in result.history), "the losses are no numbers")
-    _check(isinstance(result.run, dict) and isinstance(result.run.get("source", {}), dict), "the run is told wrongly")
+    _check_run(result.run)
     for said in result.log:
         _check(isinstance(said.get("operation"), str), "an operation has no name")
+
+
+def _check_run(run: Any) -> None:
+    kinds: dict[str, Any] = {
+        "versions": dict, "platform": str, "processor": str, "device": str, "seed": int, "threads": int, "begun": str,
+        "seconds": (int, float), "source": dict, "sha256": str, "series": list,
+    }  # fmt: skip
+    _check(isinstance(run, dict), "the run is told wrongly")
+    for name, kind in kinds.items():
+        _check(name not in run or isinstance(run[name], kind), f"'{name}' of the run is told wrongly")
 
 
 def _losses(found: Any) -> bool:

@@ -144,6 +144,8 @@ def replay(result: Segmentation, cube: Cube) -> Generator[FitEvent, None, Replay
             made = yield from passing(redone(made, said, cube), same)
         except ConfigError as error:
             missed.append(f"{said['operation']}: {error}")
+        except (KeyError, TypeError, IndexError) as error:
+            missed.append(f"{said['operation']}: its entry in the log is not whole ({error})")
     return Replay(made, result.labels, differences(result.run, made.run), _content(result, cube), missed)
 
 
