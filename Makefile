@@ -12,7 +12,7 @@ BIN = $(VENV)/bin
 WORKERS ?= 2
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-core lint types imports check setup system clean soak fuzz bench
+.PHONY: demo test test-core lint types imports check setup system clean soak fuzz faults bench
 
 setup: $(VENV)/.installed
 
@@ -38,6 +38,10 @@ soak: setup system
 
 fuzz: setup
 	$(BIN)/python scripts/fuzz.py $(FUZZ)
+
+# processes killed while they segment, save, export
+faults: setup
+	$(BIN)/python benchmarks/faults.py $(FAULTS)
 
 lint: setup
 	$(BIN)/ruff check .

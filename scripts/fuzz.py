@@ -1,5 +1,8 @@
 """Damaged files in every format: each gives a cube or one line of DataError within ten seconds, whatever was damaged.
 
+Result files are opened by cubeseg.load instead, and changed inside as well (tests/cubeseg/tampering.py):
+--formats result --cases 2000 runs them alone.
+
     python scripts/fuzz.py [--cases 10000] [--seed 0] [--formats a.h5 b.bcf ...] [--keep FOLDER]
 
 Healthy files are written by the tests' own helpers; small real ones are added where CUBESEG_DATA holds them. The cases
@@ -37,6 +40,7 @@ from pathlib import Path
 import numpy as np
 warnings.simplefilter("ignore")
 from cubeseg.errors import ConfigError, DataError
+from cubeseg.bundle import load
 from cubeseg.io import ChoiceNeeded, open_cube
 original, folder, keep, limits = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4])
 first, last, seed = map(int, sys.argv[5:])
@@ -53,6 +57,9 @@ def spent():
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 def look(path):
+    if path.name.startswith("result-"):
+        result = load(path)
+        return result.table(), result.components, result.n_clusters, result.held, result.copy()
     try:
         cube = open_cube(path)
     except ChoiceNeeded as question:
@@ -67,7 +74,12 @@ for case in range(first, last):
     print(json.dumps({"begin": case}), flush=True)
     rng = random.Random(f"{original.name} {seed} {case}")
     content = bytearray(healthy)
-    for _ in range(rng.randint(1, 6)):
+    path = folder / original.name
+    if path.name.startswith("result-"):
+        from tests.cubeseg.tampering import tampered
+        tampered(healthy, path, rng)
+        content = bytearray(path.read_bytes())
+    for _ in range(0 if path.name.startswith("result-") else rng.randint(1, 6)):
         end = rng.choice([min(600, len(content)), len(content)])
         at = rng.randrange(end)
         kind = rng.random()
@@ -81,7 +93,6 @@ for case in range(first, last):
             del content[at:]
         if not content:
             break
-    path = folder / original.name
     path.write_bytes(bytes(content))
     end, start, before = "cube", spent(), most()
     try:
@@ -105,12 +116,17 @@ for case in range(first, last):
 def originals(folder: Path) -> list[Path]:
     """Healthy files: written ones, and the smallest real one of each kind of name."""
     sys.path.insert(0, str(ROOT))
+    from tests.cubeseg.cubes import counts_cube
     from tests.cubeseg.io.test_crono import crono
     from tests.cubeseg.io.test_interferometer import hypercube
     from tests.cubeseg.io.test_mda import mda
     from tests.cubeseg.io.written import CUBE, healthy_files
+    from tests.cubeseg.test_tampered import made as result_file
 
-    found = [*healthy_files(folder), crono(folder / "t.hdf5"), mda(folder / "u.mda"), hypercube(folder / "v.h5")]
+    found = [
+        result_file(method, counts_cube()[0], folder / f"result-{method}.h5") for method in ("pca", "unmix", "deep")
+    ]
+    found += [*healthy_files(folder), crono(folder / "t.hdf5"), mda(folder / "u.mda"), hypercube(folder / "v.h5")]
     if find_spec("fabio"):
         from tests.cubeseg.io.test_edf import ROWS, write
 
@@ -140,7 +156,10 @@ def run(original: Path, cases: int, seed: int, keep: Path | None) -> Iterator[tu
         with tempfile.TemporaryDirectory() as folder:
             told = [original, folder, keep or "", limits, case, cases, seed]
             child = subprocess.Popen(
-                [sys.executable, "-c", _CHILD, *map(str, told)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                [sys.executable, "-c", _CHILD, *map(str, told)],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
             )
             assert child.stdout is not None
             os.set_blocking(child.stdout.fileno(), False)

@@ -21,6 +21,7 @@ _WHERE = {
     "fit": "cubeseg.training.fitting",
     "load": "cubeseg.bundle",
     "open_cube": "cubeseg.io",
+    "replay": "cubeseg.training.replaying",
     "refine": "cubeseg.training.refining",
     "segment": "cubeseg.training.fitting",
 }
@@ -36,6 +37,7 @@ __all__ = [
     "load",
     "open_cube",
     "refine",
+    "replay",
     "segment",
 ]
 
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from cubeseg.training.applying import apply
     from cubeseg.training.fitting import fit, segment
     from cubeseg.training.refining import refine
+    from cubeseg.training.replaying import replay
 
 
 def __getattr__(name: str) -> Any:

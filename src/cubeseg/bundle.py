@@ -20,21 +20,26 @@ from cubeseg.cube import Source, Spatial
 from cubeseg.errors import CubeSegError, DataError
 from cubeseg.files import written
 from cubeseg.io.hdf5_guard import check_hdf5
-from cubeseg.models import model_class
+from cubeseg.logbook import Changes, Entry
+from cubeseg.models import restored
 from cubeseg.sampling.preprocess import Preprocessor
 from cubeseg.segmentation import ClassInfo, Merge, Segmentation
 from cubeseg.statistics import ClassSpectra
 from cubeseg.unmixing.unmixed import Unmixed
+from cubeseg.wholeness import check_file, check_model, check_result, model_digest
 
 __all__ = ["FORMAT", "VERSION", "is_result", "load", "save"]
 
 FORMAT = "cubeseg-result"
-VERSION = 2
+VERSION = 3
+# the oldest layout that is still read: without what doing the operations by hand again takes
+_OLDEST = 2
 _MAPS = ("labels", "confidence", "reconstruction_error", "latent", "evidence")
 # those that work by hand mostly leave as they are
 _OF_THE_RUN = ("reconstruction_error", "latent", "evidence")
 # bytes of maps up to which a file is made in memory
 _SMALL = 64 << 20
+_CHANGES = ("where", "before", "after")
 _PREPROCESSING = ("bands", "groups", "centre", "band_noise", "ceiling", "projection")
 
 
@@ -46,7 +51,8 @@ def is_result(path: str | Path) -> bool:
         check_hdf5(path)
         with h5py.File(path, "r") as file:
             return _text(file.attrs.get("format", "")) == FORMAT
-    except (OSError, DataError):
+    except Exception:
+        # a damaged file may fail in any way, and is none then
         return False
 
 
@@ -125,11 +131,46 @@ def _fill(file: Any, result: Segmentation, base: str) -> None:
         "unit": result.unit,
         "fingerprint": result.fingerprint,
         "notes": result.notes,
-        "log": result.log,
+        "log": _save_log(file, result.log),
+        "run": result.run,
     }
     file["record"] = json.dumps(record)
     if result.model is not None and not base:
         _save_model(file.create_group("model"), result.model)
+
+
+def _save_log(file: Any, log: list[Entry]) -> list[dict[str, Any]]:
+    """Write the pixels that were painted, those of all entries one after the other; the entries, with their place."""
+    plain, parts, end = [], [], 0
+    for one in list(log):
+        said = dict(one)
+        if one.changes is not None:
+            parts.append(one.changes.joined())
+            said["changes"] = [end, end := end + len(parts[-1][0])]
+        plain.append(said)
+    if parts:
+        for name, arrays in zip(_CHANGES, zip(*parts, strict=True), strict=True):
+            file.create_dataset(
+                f"changes/{name}", data=np.concatenate(arrays), compression="gzip", compression_opts=1, shuffle=True
+            )
+    return plain
+
+
+def _load_log(file: Any, log: list[dict[str, Any]], pixels: int) -> list[Entry]:
+    stored = [file[f"changes/{name}"][()] for name in _CHANGES] if "changes" in file else []
+    made = []
+    for said in log:
+        one = Entry(said)
+        if "changes" in one:
+            start, end = one.pop("changes")
+            where, before, after = (array[start:end] for array in stored)
+            if len(where) != end - start or len({len(a) for a in stored}) > 1:
+                raise ValueError("changes: pixels are missing")
+            if len(where) and not (where.min() >= 0 and where.max() < pixels and after.min() >= 0):
+                raise ValueError("changes: pixels lie outside of the image")
+            one.changes = Changes(where, before, after)
+        made.append(one)
+    return made
 
 
 def _save_unmixed(group: Any, result: Segmentation, base: bool) -> tuple[str, ...]:
@@ -180,20 +221,27 @@ def load(path: str | Path) -> Segmentation:
             version = int(file.attrs["version"])
             if version > VERSION:
                 raise DataError(f"{path}: was written by a newer cubeseg (layout {version}); update napari-cubeseg")
-            if version < VERSION:
+            if version < _OLDEST:
                 raise DataError(
                     f"{path}: was written by a development version (layout {version}); segment the cube again"
                 )
             base = Path(path).parent / Path(_text(file.attrs["base"])).name if "base" in file.attrs else None
             if base is None:
+                check_file(file)
                 return _load(file, file)
             if not base.is_file():
                 raise DataError(f"{path}: belongs to {base.name}, which is no longer beside it")
+            check_hdf5(base)
             with h5py.File(base, "r") as run:
+                check_file(file)
+                check_file(run)
                 return _load(file, run)
-    except CubeSegError:
-        raise
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+    except CubeSegError as error:
+        raise (
+            error if str(path) in str(error) else DataError(f"{path}: the result file is damaged ({error})")
+        ) from error
+    except Exception as error:
+        # whatever is in a file that anyone may have written
         raise DataError(f"{path}: the result file is damaged ({_first_line(error)})") from error
 
 
@@ -224,7 +272,7 @@ def _load(file: Any, run: Any) -> Segmentation:
         raise ValueError("the label image and the maps differ in shape")
     source, spatial = record["source"], record["spatial"]
     config = FitConfig.from_mapping(record["config"])
-    return Segmentation(
+    made = Segmentation(
         labels=labels,
         classes=[ClassInfo(**c) for c in record["classes"]],
         axis=axis,
@@ -246,16 +294,20 @@ def _load(file: Any, run: Any) -> Segmentation:
         unit=record["unit"],
         fingerprint=record["fingerprint"],
         notes=record["notes"],
-        log=record["log"],
+        log=_load_log(file, record["log"], labels.size),
+        run=record.get("run", {}),
         unmixed=unmixed,
         **maps,
     )
+    check_result(made)
+    return made
 
 
 def _save_model(group: Any, model: Any) -> None:
     prepare = model.preprocessor
-    group.attrs["method"] = model.method
-    group["settings"] = json.dumps(model.settings())
+    arrays, settings = model.arrays(), model.settings()
+    group.attrs.update(method=model.method, sha256=model_digest(arrays, json.loads(json.dumps(settings))))
+    group["settings"] = json.dumps(settings)
     group["preprocessor"] = json.dumps(
         {
             "kind": prepare.kind,
@@ -266,7 +318,7 @@ def _save_model(group: Any, model: Any) -> None:
     )
     for name in _PREPROCESSING:
         group[f"preprocessing/{name}"] = getattr(prepare, name)
-    for name, array in model.arrays().items():
+    for name, array in arrays.items():
         group[f"arrays/{name}"] = array
 
 
@@ -281,7 +333,9 @@ def _load_model(group: Any, config: FitConfig) -> Any:
     )
     arrays: dict[str, NDArray[Any]] = {name: array[()] for name, array in group["arrays"].items()}
     settings = json.loads(_text(group["settings"][()]))
-    return StoredModel(_text(group.attrs["method"]), prepare, config, arrays, settings)
+    method = _text(group.attrs["method"])
+    check_model(method, prepare, _text(group.attrs.get("sha256", "")), arrays, settings)
+    return StoredModel(method, prepare, config, arrays, settings)
 
 
 class StoredModel:
@@ -321,8 +375,7 @@ class StoredModel:
 
     def _model(self) -> Any:
         if self._live is None:
-            model = model_class(self.method)
-            self._live = model.restore(self.preprocessor, self._config, self._arrays, self._settings)
+            self._live = restored(self.method, self.preprocessor, self._config, self._arrays, self._settings)
         return self._live
 
     def arrays(self) -> dict[str, NDArray[Any]]:

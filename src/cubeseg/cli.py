@@ -12,10 +12,6 @@ from cubeseg.errors import ConfigError, CubeSegError, JobError
 
 __all__ = ["main"]
 
-_LATER = {
-    "replay": "training again from the record",
-}
-
 
 class _Parser(argparse.ArgumentParser):
     """Reports wrong usage in one line."""
@@ -75,8 +71,22 @@ def _parser() -> argparse.ArgumentParser:
         "cube", nargs="+", help="a cube; a series of cubes; or a result, to merge its classes down to --clusters N"
     )
     segment.add_argument(
-        "-o", "--output", required=True, metavar="RESULT.h5", help="for a series, a folder: one result file per cube"
+        "-o",
+        "--output",
+        required=True,
+        metavar="RESULT.h5",
+        help="for several cubes, a folder: one result file for each, and summary.csv",
     )
+    way = segment.add_mutually_exclusive_group()
+    way.add_argument("--each", action="store_true", help="of several cubes: a model each (as with all but global)")
+    way.add_argument("--first", action="store_true", help="one model: trained on the first cube, applied to the others")
+    way.add_argument("--model", metavar="RESULT.h5", help="one model: that of a result, applied to all cubes")
+    segment.add_argument(
+        "--resume",
+        action="store_true",
+        help="into a folder: leave whole results of the same options and cubes as they are",
+    )
+    _force(segment)
     segment.add_argument(
         "--method",
         help="deep (default); global (learns from patches; for a series); unmix (components, abundances); pca (quick)",
@@ -92,6 +102,13 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     segment.add_argument("--references", metavar="LIBRARY", help="known spectra: kept as they are by --method unmix")
     segment.add_argument("--epochs", type=int)
+    segment.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any other option of --config, e.g. latent=6",
+    )
     segment.add_argument("--seed", type=int)
     segment.add_argument("--device", help="auto (default), cpu, cuda, mps")
     segment.add_argument("--noise", help="auto (default), poisson, gaussian")
@@ -99,6 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--memory", help="peak that the run aims to keep to, e.g. 1GiB (default)")
     segment.add_argument(
         "--scheduler", metavar="ADDRESS", help="a running Dask scheduler whose workers read and label the cube"
+    )
+    segment.add_argument(
+        "--hash", action="store_true", help="record the SHA-256 of the whole file, reading it once more"
     )
     _which_data(segment)
     segment.set_defaults(run=commands.segment)
@@ -114,11 +134,12 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("-o", "--output", required=True, metavar="DIR")
     export.add_argument("--format", default="tiff,png,csv,hdf5", metavar="A,B,...", help=_formats())
     export.add_argument("--cube", metavar="CUBE", help="the cube that was segmented: for percentiles and the overlay")
-    export.add_argument("--force", action="store_true", help="replace files that are there already")
+    _force(export)
     export.set_defaults(run=commands.export)
     report = known.add_parser("report", help="write a page with maps, classes, spectra and where they come from")
     report.add_argument("result")
     report.add_argument("-o", "--output", required=True, metavar="REPORT.html")
+    _force(report)
     report.set_defaults(run=commands.report)
 
     refine = known.add_parser("refine", help="learn from painted pixels")
@@ -128,12 +149,14 @@ def _parser() -> argparse.ArgumentParser:
     refine.add_argument("-o", "--output", required=True, metavar="NEW.h5")
     refine.add_argument("--epochs", type=int, help="of further training of the encoder (default: 0)")
     refine.add_argument("--seed", type=int)
+    _force(refine)
     refine.set_defaults(run=commands.refine)
 
     apply = known.add_parser("apply", help="find the classes of a result in another cube")
     apply.add_argument("result")
     apply.add_argument("cube")
     apply.add_argument("-o", "--output", required=True, metavar="OTHER.h5")
+    _force(apply)
     _which_data(apply)
     apply.set_defaults(run=commands.apply)
 
@@ -144,13 +167,22 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--counts", type=float, help="mean counts per pixel")
     sample.add_argument("--seed", type=int, default=0)
     sample.add_argument("--tier", type=int, default=2, choices=(1, 2, 3), help="1 easy, 2 usual, 3 hard")
+    _force(sample)
     sample.set_defaults(run=commands.sample)
 
-    for name, what in _LATER.items():
-        later = known.add_parser(name, help=f"{what} (not built yet)", add_help=False)
-        later.add_argument("rest", nargs=argparse.REMAINDER)
-        later.set_defaults(run=commands.not_yet, name=name, what=what)
+    replay = known.add_parser("replay", help="train again from the record, do all corrections again, and compare")
+    replay.add_argument("result")
+    replay.add_argument("cube", help="the cube that was segmented")
+    replay.add_argument("-o", "--output", metavar="AGAIN.h5", help="keep what was made again")
+    _force(replay)
+    replay.add_argument("--hash", action="store_true", help="compare all bytes of the cube's file, whatever its size")
+    replay.add_argument("--json", action="store_true", help="for other programs")
+    replay.set_defaults(run=commands.replay)
     return parser
+
+
+def _force(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--force", action="store_true", help="replace files that are there already")
 
 
 def _which_data(parser: argparse.ArgumentParser) -> None:

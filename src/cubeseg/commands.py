@@ -11,7 +11,7 @@ from typing import Any
 from cubeseg.errors import ConfigError, DataError, JobError
 from cubeseg.terminal import driven
 
-__all__ = ["apply", "export", "info", "not_yet", "refine", "report", "sample", "score", "segment"]
+__all__ = ["apply", "export", "info", "refine", "replay", "report", "sample", "score", "segment"]
 
 
 def _opened(options: argparse.Namespace) -> Any:
@@ -27,11 +27,6 @@ def _opened(options: argparse.Namespace) -> Any:
     return open_cube(
         options.cube, dataset=options.dataset, spectral_axis=options.spectral_axis, axis=options.axis, **settings
     )
-
-
-def not_yet(options: argparse.Namespace) -> None:
-    """What is to come."""
-    raise ConfigError(f"'{options.name}' ({options.what}) is not built yet")
 
 
 def info(options: argparse.Namespace) -> None:
@@ -58,6 +53,7 @@ def segment(options: argparse.Namespace) -> None:
     """``cubeseg segment``: a cube, a series, or a result whose classes are merged."""
     from cubeseg.bundle import is_result
     from cubeseg.config import FitConfig
+    from cubeseg.recipe import read_options
     from cubeseg.training.fitting import fit
 
     given = {
@@ -76,10 +72,14 @@ def segment(options: argparse.Namespace) -> None:
         )
         if getattr(options, name) is not None
     }
+    given = read_options(options.option) | given
     config = FitConfig.from_toml(options.config, **given) if options.config else FitConfig.from_mapping(given)
     output = Path(options.output)
-    if len(options.cube) > 1 or (output.is_dir() and config.method == "global"):
-        _segment_series(options, config, output)
+    if options.model and (given or options.config or options.way or options.references):
+        raise ConfigError("--model brings all options of its own run along; leave the others out")
+    several = len(options.cube) > 1 or options.each or options.first or options.model or options.resume
+    if several or (output.is_dir() and config.method == "global"):
+        _batch(options, config, output)
         return
     if output.is_dir():
         raise DataError(f"{output}: is a folder; give the result a name, for example {output / 'result.h5'}")
@@ -87,12 +87,27 @@ def segment(options: argparse.Namespace) -> None:
     if not output.parent.is_dir():
         raise DataError(f"{output}: the folder {output.parent} does not exist; make it first")
     if is_result(options.cube):
+        if not (output.exists() and output.samefile(options.cube)):
+            _not_there(options.force, output)
         _coarsen(options, config.clusters, output)
         return
     cube = _opened(options)
     if output.exists() and output.samefile(cube.source.path):
         raise DataError(f"{output}: is the cube itself; give the result another name")
-    _finish(fit(cube, _unmixing(config, options, cube)), output)
+    config = _unmixing(config, options, cube)
+    _not_there(options.force, output)
+    _finish(_hashed(fit(cube, config), options.hash), output)
+
+
+def _hashed(steps: Any, wanted: bool) -> Any:
+    """A run that takes the hash of the whole file too, where that is wanted."""
+    result = yield from steps
+    if wanted and result.source.path and not result.run.get("sha256"):
+        from cubeseg.content import whole_digest
+        from cubeseg.events import reported
+
+        result.run["sha256"] = yield from reported(whole_digest(result.source.path), "label", "Hash of the file", 1.0)
+    return result
 
 
 def _unmixing(config: Any, options: argparse.Namespace, cube: Any) -> Any:
@@ -118,38 +133,53 @@ def _unmixing(config: Any, options: argparse.Namespace, cube: Any) -> Any:
     return replace(config, mixing=replace(mixing, way=options.way or mixing.way))
 
 
-def _segment_series(options: argparse.Namespace, config: Any, folder: Path) -> None:
-    """One dictionary for all cubes, one result file for each."""
-    from cubeseg.training.series import segment_series
+def _batch(options: argparse.Namespace, config: Any, folder: Path) -> None:
+    """Many cubes into one folder: under one dictionary, a model each, or one model for all."""
+    from cubeseg import batch
+    from cubeseg.bundle import load
+    from cubeseg.training.fitting import fit
 
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: is a file; the results of a series go into a folder")
     if not folder.exists() and not folder.parent.is_dir():
         raise DataError(f"{folder}: the folder {folder.parent} does not exist; make it first")
+    if not folder.exists() and folder.suffix.lower() in (".h5", ".hdf5"):
+        raise DataError(f"{folder}: is the name of a file; the results of several cubes go into a folder")
     paths = [Path(name) for name in options.cube]
     outputs = [folder / f"{name}.h5" for name in _distinct([p.stem for p in paths])]
     for path, output in zip(paths, outputs, strict=True):
         if output.exists() and path.exists() and output.samefile(path):
             raise DataError(f"{output}: is one of the cubes; give the results another folder")
+    if not options.resume:
+        _not_there(options.force, *outputs)
 
     def opener(path: Path) -> Any:
         return lambda: _opened(argparse.Namespace(**(vars(options) | {"cube": str(path)})))
 
-    notes: list[str] = []
+    def steps(cube: Any) -> Any:
+        return _hashed(fit(cube, _unmixing(config, options, cube)), options.hash)
 
-    def keep(index: int, result: Any) -> None:
-        folder.mkdir(exist_ok=True)
-        result.save(outputs[index])
-        notes.extend(f"{outputs[index]}: {note}" for note in result.notes)
-        print(f"{outputs[index]}: {result.n_clusters} classes, {int((result.labels > 0).sum())} pixels")
+    def known(result: Any, cube: Any) -> bool:
+        return bool(options.resume and result.config == _unmixing(config, options, cube))
 
-    outcome = driven(segment_series([opener(p) for p in paths], config, keep))
-    for note in notes:
-        print(f"cubeseg: note: {note}", file=sys.stderr)
-    if outcome.failed:
-        reasons = "; ".join(str(error) for _, error in sorted(outcome.failed.items()))
-        kind = JobError if all(isinstance(e, JobError) for e in outcome.failed.values()) else DataError
-        raise kind(f"{outcome.done} of {len(paths)} cubes were segmented; not: {reasons}")
+    def told(row: batch.Row) -> None:
+        if row.status != "failed":
+            kept = " (was there already)" if row.status == "kept" else ""
+            print(f"{row.result}: {row.classes} classes, {row.pixels} pixels{kept}", flush=True)
+
+    jobs = [batch.Job(path, output, opener(path)) for path, output in zip(paths, outputs, strict=True)]
+    summary = batch.Summary(folder, jobs, told)
+    if options.model or options.first:
+        one = batch.OneModel(steps, known, load(options.model) if options.model else None)
+        driven(batch.each(jobs, one, summary, lambda *both: options.resume and one.known(*both)))
+    elif options.each or config.method != "global":
+        driven(batch.each(jobs, steps, summary, known))
+    else:
+        driven(batch.together(jobs, config, summary, known))
+    for row in summary.rows.values():
+        if row.message and row.status != "failed":
+            print(f"cubeseg: note: {row.result}: {row.message}", file=sys.stderr)
+    batch.outcome(summary)
 
 
 def _distinct(names: list[str]) -> list[str]:
@@ -172,6 +202,14 @@ def _finish(steps: Any, output: Path) -> None:
     print(f"{output}: {len(result.classes)} classes, {int((result.labels > 0).sum())} pixels")
 
 
+def _not_there(force: bool, *outputs: Path) -> None:
+    """Refuse to replace files, unless that is wanted."""
+    there = [path for path in outputs if path.exists()]
+    if there and not force:
+        others = f" and {len(there) - 1} more" if len(there) > 1 else ""
+        raise ConfigError(f"{there[0]}{others}: is there already; add --force to replace it, or give another name")
+
+
 def _new_file(output: str, *inputs: str) -> Path:
     """Where a result is to go: a folder that is there, and none of the inputs."""
     path = Path(output)
@@ -180,6 +218,8 @@ def _new_file(output: str, *inputs: str) -> Path:
     for other in inputs:
         if path.exists() and Path(other).exists() and path.samefile(other):
             raise DataError(f"{path}: is one of the inputs; give the new result another name")
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; give the name of a file")
     return path
 
 
@@ -210,7 +250,55 @@ def refine(options: argparse.Namespace) -> None:
     else:
         cube = reopen(result.source)
     given = {n: getattr(options, n) for n in ("epochs", "seed") if getattr(options, n) is not None}
+    _not_there(options.force, output)
     _finish(refine(result, cube, corrections, RefineConfig(**given)), output)
+
+
+def replay(options: argparse.Namespace) -> None:
+    """``cubeseg replay``."""
+    from cubeseg.bundle import load
+    from cubeseg.content import whole_digest
+    from cubeseg.io import open_cube
+    from cubeseg.steps import finish
+    from cubeseg.training.replaying import replay, source_of
+
+    output = _new_file(options.output, options.result, options.cube) if options.output else None
+    result = load(options.result)
+    source = source_of(result)
+    cube = open_cube(
+        options.cube, dataset=source.dataset or None, spectral_axis=source.spectral_axis, axis=source.axis,
+        **dict(source.settings),
+    )  # fmt: skip
+    if output is not None:
+        _not_there(options.force, output)
+    if options.hash and result.run.get("sha256"):
+        # known from here on
+        finish(whole_digest(options.cube))
+    found = driven(replay(result, cube))
+    if output is not None:
+        found.result.save(output)
+    if options.json:
+        facts = {
+            "agrees": found.agrees, "agreement": found.agreement, "wanted": found.wanted, "same": found.same,
+            "pixels": found.labels.size, "operations": len(result.log), "missed": found.missed,
+            "other": found.other, "content": found.content,
+        }  # fmt: skip
+        print(json.dumps(facts))
+    else:
+        print(f"{found.same} of {found.labels.size} pixels have the same label ({100 * found.agreement:.3f} %)")
+        print(f"{len(result.log) - len(found.missed)} of {len(result.log)} operations by hand were done again")
+        for line in found.missed:
+            print(f"  not done again  {line}")
+        print(f"  content of cube {found.content or 'the same'}")
+        for line in found.other or ["versions, machine, device: the same"]:
+            print(f"  {line}")
+    if not found.agrees:
+        differs = [*found.missed[:1], *([f"the cube ({found.content})"] if found.content else []), *found.other]
+        why = f"; what differs: {'; '.join(differs)}" if differs else ""
+        raise JobError(
+            f"{options.result}: only {100 * found.agreement:.3f} % of the labels came out as recorded, "
+            f"{100 * found.wanted:g} % must{why}"
+        )
 
 
 def apply(options: argparse.Namespace) -> None:
@@ -219,8 +307,9 @@ def apply(options: argparse.Namespace) -> None:
     from cubeseg.training.applying import apply
 
     output = _new_file(options.output, options.result, options.cube)
-    result = load(options.result)
-    _finish(apply(result, _opened(options)), output)
+    result, cube = load(options.result), _opened(options)
+    _not_there(options.force, output)
+    _finish(apply(result, cube), output)
 
 
 def _coarsen(options: argparse.Namespace, clusters: tuple[int, int], output: Path) -> None:
@@ -263,7 +352,10 @@ def report(options: argparse.Namespace) -> None:
     from cubeseg.exporting.report import write_report
     from cubeseg.terminal import driven
 
-    path = driven(write_report(load(options.result), options.output))
+    output = _new_file(options.output, options.result)
+    result = load(options.result)
+    _not_there(options.force, output)
+    path = driven(write_report(result, output))
     print(path)
 
 
@@ -283,7 +375,10 @@ def export(options: argparse.Namespace) -> None:
 def sample(options: argparse.Namespace) -> None:
     """``cubeseg sample``."""
     from cubeseg.samples import write_sample
+    from cubeseg.samples.scene import truth_of
 
+    output = _new_file(options.output)
+    _not_there(options.force, output, truth_of(output))
     truth = write_sample(
         options.name, options.output, size=options.size, counts=options.counts, seed=options.seed, tier=options.tier
     )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import platform
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +21,10 @@ __all__ = ["written"]
 def written(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; it takes the place of `path` when the block ends without an error.
 
+    The temporary file, ``.NAME.*.part``, is gone afterwards. Only a process that is killed leaves it; it goes when
+    the same file is written the next time on the same machine. What is written has reached the disk before it takes the
+    place of what was there.
+
     Raises
     ------
     DataError
@@ -30,19 +37,62 @@ def written(path: str | Path) -> Iterator[Path]:
         raise DataError(f"{target}: is a folder; give the name of a file")
     temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        _sweep(target)
+        prefix = f"{_beginning(target)}{_here()}-{os.getpid()}."
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=target.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
+        _settle(temporary)
         temporary.replace(target)
     except OSError as error:
         raise DataError(f"{target}: could not be written, {_reason(error)}") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _beginning(target: Path) -> str:
+    # names have at most 255 bytes
+    return f".{target.name[:40]}."
+
+
+def _here() -> str:
+    """Name of the machine, in a few letters: numbers of processes mean nothing on another that shares the folder."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+
+
+def _settle(path: Path) -> None:
+    """Wait until the content is on the disk, so that a power failure after the renaming finds it there."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # some network folders cannot
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS):
+            raise
+    finally:
+        os.close(handle)
+
+
+def _sweep(target: Path) -> None:
+    """Take away what processes that are no longer there have left of the same file."""
+    if os.name == "nt":
+        # asking for a process would end it
+        return
+    left = re.compile(re.escape(f"{_beginning(target)}{_here()}-") + r"(\d+)\.[^.]*\.part")
+    with os.scandir(target.parent) as found:
+        names = [(item.path, match[1]) for item in found if (match := left.fullmatch(item.name))]
+    for path, process in names:
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            Path(path).unlink(missing_ok=True)
+        except (OSError, OverflowError):
+            continue
 
 
 def _reason(error: OSError) -> str:

@@ -15,6 +15,7 @@ from cubeseg.axis import SpectralAxis
 from cubeseg.config import FitConfig
 from cubeseg.cube import Cube, Source, Spatial
 from cubeseg.errors import ConfigError, DataError
+from cubeseg.logbook import Entry
 from cubeseg.statistics import ClassSpectra
 from cubeseg.unmixing.unmixed import Unmixed
 
@@ -112,8 +113,10 @@ class Segmentation:
         Of the cube's file.
     notes : list of str
         What people should know about how this came about.
-    log : list of dict
+    log : list of Entry
         Every manual operation, in order.
+    run : dict
+        Under what circumstances it came about (:mod:`cubeseg.provenance`); empty where that is not known.
     unmixed : Unmixed, optional
         Components and abundances, where the method finds them.
     """
@@ -142,7 +145,8 @@ class Segmentation:
     unit: str = ""
     fingerprint: str = ""
     notes: list[str] = field(default_factory=list)
-    log: list[dict[str, Any]] = field(default_factory=list)
+    log: list[Entry] = field(default_factory=list)
+    run: dict[str, Any] = field(default_factory=dict)
     unmixed: Unmixed | None = None
     # confidence summed per class, so that a table need not go over the image; a copy has none until it is asked
     _confidences: NDArray[np.float64] | None = field(default=None, init=False, repr=False)

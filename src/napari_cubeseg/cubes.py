@@ -16,6 +16,7 @@ from cubeseg.cube import Cube
 from cubeseg.errors import CubeSegError
 from cubeseg.io import ChoiceNeeded, open_cube, questions, remember
 from cubeseg.io.cubefile import copied
+from cubeseg.logbook import entry
 from cubeseg.maps.overview import Overview, overview
 from cubeseg.spectroscopy.calibration import chained, recalibrated
 from cubeseg.steps import finish
@@ -223,7 +224,7 @@ class Cubes:
             result = our.result_of(item)
             if our.made_from(result, cube) and result is not None:
                 result.axis, result.source = axis, source
-                result.log.append({"operation": "calibrate", "axis": text})
+                result.log.append(entry("calibrate", axis=text, before=cube.source.axis))
         our.show_axis(layer, made)
         self._session.show_band(band)
         self._session.recalibrated()

@@ -72,7 +72,7 @@ def test_one_unreadable_cube_is_named_and_the_rest_goes_on(tmp_path, capsys, qui
     assert code == 2
     assert "b.h5" in err
     assert "2 of 3 cubes were segmented" in err
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.h5", "c.h5"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.h5", "c.h5", "summary.csv"]
     assert len(out.splitlines()) == 2
 
 
@@ -120,7 +120,10 @@ def test_counts_and_reflectance_do_not_mix():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["A", "B", "-o", "out", "--method", "deep"], "takes one cube at a time"),
+        (["A", "B", "-o", "out.h5", "--method", "deep"], "is the name of a file"),
+        (["A", "B", "-o", "out", "--each", "--first"], "not allowed with"),
+        (["A", "B", "-o", "out", "--model", "none.h5"], "no such file"),
+        (["A", "B", "-o", "out", "--model", "none.h5", "--epochs", "2"], "leave the others out"),
         (["A", "B", "-o", "none/out", "--method", "global"], "does not exist"),
         (["A", "B", "-o", "A", "--method", "global"], "is a file"),
         (["none.h5", "gone.h5", "-o", "out", "--method", "global"], "no cube of the series can be used"),
@@ -146,4 +149,4 @@ def test_names_that_are_the_same_get_a_number(tmp_path, capsys, quick):
         write_leaf(tmp_path / name / "leaf.h5", size=48, seed=1, n_bands=16)
     files = [tmp_path / n / "leaf.h5" for n in "xy"]
     assert run(capsys, "segment", *files, "-o", tmp_path / "out", *FAST, quick)[0] == 0
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["leaf-2.h5", "leaf.h5"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["leaf-2.h5", "leaf.h5", "summary.csv"]

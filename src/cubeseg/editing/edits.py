@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cubeseg.cube import Cube
 from cubeseg.editing.relabel import gained
+from cubeseg.logbook import Entry
 from cubeseg.segmentation import ClassInfo, Merge, Segmentation
 from cubeseg.statistics import ClassSpectra
 
@@ -87,7 +87,7 @@ class Edit:
     result : Segmentation
     title : str
         What was done, for people.
-    operation : dict
+    operation : Entry
         The same for the record.
     after : Book
         Classes and clusters as they are to be.
@@ -98,7 +98,7 @@ class Edit:
         self,
         result: Segmentation,
         title: str,
-        operation: dict[str, Any],
+        operation: Entry,
         after: Book,
         pixels: Sequence[Pixels] = (),
         counted: Callable[[Edit], None] | None = None,
@@ -149,6 +149,8 @@ class Edit:
         self.pixels += further.pixels
         self._after = further._after
         self.result.log[:] = [entry for entry in self.result.log if entry is not further.operation]
+        if self.operation.changes is not None and further.operation.changes is not None:
+            self.operation.changes.extend(further.operation.changes)
         self.operation["pixels"] += further.operation["pixels"]
         self.operation["labels"] = sorted({*self.operation["labels"], *further.operation["labels"]})
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeseg.errors import ConfigError
+from cubeseg.logbook import entry
 from cubeseg.segmentation import Merge, Segmentation
 
 __all__ = ["coarser", "merge_tree", "mergeable"]
@@ -80,5 +81,6 @@ def coarser(result: Segmentation, n: int) -> Segmentation:
     made.classes = [c for c in result.classes if target[c.id] == c.id]
     gone = {m.gone for m in possible[:surplus]}
     made.tree = [m for m in result.tree if m.gone not in gone]
-    made.log.append({"operation": "coarsen", "classes": n, "merged": [[m.kept, m.gone] for m in possible[:surplus]]})
+    merged = [[m.kept, m.gone] for m in possible[:surplus]]
+    made.log.append(entry("coarsen", classes=n, merged=merged, before=len(there)))
     return replace(made, lineage=target[result.lineage].astype(np.int32))

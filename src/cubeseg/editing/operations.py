@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cubeseg.clustering.iterative import assign, kmeans
 from cubeseg.editing.edits import Book, Edit, Pixels
 from cubeseg.errors import ConfigError, DataError
+from cubeseg.logbook import Changes, Entry, entry
 from cubeseg.segmentation import ClassInfo, Merge, Segmentation, class_colour
 from cubeseg.statistics import ClassSpectra
 
@@ -33,7 +34,7 @@ Int32 = NDArray[np.int32]
 _FAINTEST = -1000.0
 
 
-def paint(result: Segmentation, where: NDArray[np.intp], labels: NDArray[Any]) -> Edit:
+def paint(result: Segmentation, where: NDArray[np.intp], labels: NDArray[Any], started: Sequence[int] = ()) -> Edit:
     """Correct pixels.
 
     Parameters
@@ -43,6 +44,8 @@ def paint(result: Segmentation, where: NDArray[np.intp], labels: NDArray[Any]) -
         Index in the flattened image.
     labels : array of int, shape (n,)
         The new label of each, 0 = unassigned; a label without a class starts one.
+    started : sequence of int
+        Further labels that start a class where there is none.
 
     Raises
     ------
@@ -53,7 +56,7 @@ def paint(result: Segmentation, where: NDArray[np.intp], labels: NDArray[Any]) -
     if new.size and int(new.min()) < 0:
         raise DataError("labels cannot be negative")
     there = {c.id for c in result.classes}
-    started = [_new_class(int(i)) for i in np.unique(new) if i and int(i) not in there]
+    fresh = [_new_class(i) for i in sorted({*new.tolist(), *started}) if i and i not in there]
     painted = np.zeros(len(where), bool) if result.painted is None else result.painted.reshape(-1)[where].copy()
     part = Pixels(
         np.asarray(where, dtype=np.intp),
@@ -62,8 +65,9 @@ def paint(result: Segmentation, where: NDArray[np.intp], labels: NDArray[Any]) -
         confidence=result.confidence.reshape(-1)[where].copy(),
         painted=painted,
     )
-    operation = {"operation": "paint", "pixels": len(new), "labels": np.unique(new).tolist()}
-    after = replace(Book.of(result), classes=(*result.classes, *started))
+    changes = Changes(part.where, part.old, part.new)
+    operation = entry("paint", changes, pixels=len(new), labels=np.unique(new).tolist())
+    after = replace(Book.of(result), classes=(*result.classes, *fresh))
     return Edit(result, "Paint", operation, after, [part])
 
 
@@ -94,7 +98,7 @@ def merge(result: Segmentation, class_ids: Sequence[int], settled: bool = True) 
         lineage=np.where(np.isin(result.lineage, gone), kept, result.lineage).astype(np.int32),
     )
     title = f"Merge {len(gone) + 1} classes into {result.info(kept).name}"
-    operation = {"operation": "merge", "kept": kept, "merged": gone}
+    operation = entry("merge", kept=kept, merged=gone, before=_sizes(result, [kept, *gone]))
     return Edit(result, title, operation, after, [_whole(result, gone, kept, settled)])
 
 
@@ -116,7 +120,8 @@ def delete(result: Segmentation, class_ids: Sequence[int], settled: bool = True)
         lineage=np.where(np.isin(result.lineage, gone), 0, result.lineage).astype(np.int32),
     )
     title = f"Delete {', '.join(result.info(i).name for i in gone)}"
-    return Edit(result, title, {"operation": "delete", "classes": gone}, after, [_whole(result, gone, 0, settled)])
+    operation = entry("delete", classes=gone, before=_sizes(result, gone))
+    return Edit(result, title, operation, after, [_whole(result, gone, 0, settled)])
 
 
 def split(result: Segmentation, class_id: int, n: int = 2, seed: int = 0) -> Edit:
@@ -174,7 +179,8 @@ def split(result: Segmentation, class_id: int, n: int = 2, seed: int = 0) -> Edi
         evidence=_parted(book.evidence, clusters, flat, centres, spread),
     )
     pixels = Pixels(where[moving], np.full(int(moving.sum()), class_id, np.int32), ids[parts[moving]])
-    operation = {"operation": "split", "class": class_id, "into": ids.tolist(), "seed": seed}
+    said = {"class": class_id, "into": ids.tolist(), "before": _sizes(result, [class_id])}
+    operation = entry("split", **said, seed=seed)
 
     def profiled(edit: Edit) -> None:
         if book.profiles is not None:
@@ -190,7 +196,7 @@ def rename(result: Segmentation, class_id: int, name: str) -> Edit:
     name = " ".join(name.split())
     if not name:
         raise ConfigError("a class needs a name")
-    return _changed(result, [class_id], "Rename", {"operation": "rename", "class": class_id, "name": name}, name=name)
+    return _changed(result, [class_id], "Rename", _of_class("rename", result, class_id, "name", name), name=name)
 
 
 def recolour(result: Segmentation, class_id: int, colour: str) -> Edit:
@@ -198,13 +204,14 @@ def recolour(result: Segmentation, class_id: int, colour: str) -> Edit:
     digits = colour.removeprefix("#").lower()
     if len(digits) != 6 or any(c not in "0123456789abcdef" for c in digits):
         raise ConfigError(f"'{colour}' is no colour; write it as #rrggbb")
-    operation = {"operation": "recolour", "class": class_id, "colour": f"#{digits}"}
+    operation = _of_class("recolour", result, class_id, "colour", f"#{digits}")
     return _changed(result, [class_id], "Recolour", operation, colour=f"#{digits}")
 
 
 def lock(result: Segmentation, class_ids: Sequence[int], locked: bool = True) -> Edit:
     """Lock classes: nothing takes pixels from them, neither a brush nor another clustering; or unlock them."""
-    operation = {"operation": "lock", "classes": list(class_ids), "locked": locked}
+    before = [i for i in class_ids if result.info(i).locked]
+    operation = entry("lock", classes=list(class_ids), locked=locked, before=before)
     return _changed(result, class_ids, "Lock" if locked else "Unlock", operation, locked=locked)
 
 
@@ -213,13 +220,13 @@ def show(result: Segmentation, class_ids: Sequence[int]) -> Edit:
     for class_id in class_ids:
         result.info(class_id)
     classes = tuple(replace(c, visible=c.id in class_ids) for c in result.classes)
-    operation = {"operation": "show", "classes": list(class_ids)}
+    operation = entry("show", classes=list(class_ids), before=[c.id for c in result.classes if c.visible])
     return Edit(result, "Show or hide classes", operation, replace(Book.of(result), classes=classes))
 
 
 def annotate(result: Segmentation, class_id: int, note: str) -> Edit:
     """Write a note about a class."""
-    operation = {"operation": "note", "class": class_id, "note": note.strip()}
+    operation = _of_class("note", result, class_id, "note", note.strip())
     return _changed(result, [class_id], "Note", operation, note=note.strip())
 
 
@@ -233,7 +240,7 @@ def reorder(result: Segmentation, class_ids: Sequence[int]) -> Edit:
     """
     first = [result.info(i) for i in dict.fromkeys(class_ids)]
     classes = (*first, *(c for c in result.classes if c not in first))
-    operation = {"operation": "reorder", "classes": [c.id for c in classes]}
+    operation = entry("reorder", classes=[c.id for c in classes], before=[c.id for c in result.classes])
     return Edit(result, "Reorder classes", operation, replace(Book.of(result), classes=classes))
 
 
@@ -241,9 +248,17 @@ def _new_class(class_id: int, name: str = "") -> ClassInfo:
     return ClassInfo(class_id, name or f"class {class_id}", class_colour(class_id))
 
 
-def _changed(
-    result: Segmentation, class_ids: Sequence[int], verb: str, operation: dict[str, Any], **changes: Any
-) -> Edit:
+def _of_class(operation: str, result: Segmentation, class_id: int, name: str, value: str) -> Entry:
+    """An entry of a class that is called otherwise."""
+    return entry(operation, **{"class": class_id, name: value, "before": getattr(result.info(class_id), name)})
+
+
+def _sizes(result: Segmentation, class_ids: Sequence[int]) -> dict[str, int]:
+    """Pixels of some classes, by name as JSON takes it."""
+    return {str(i): result.pixels(i) for i in class_ids}
+
+
+def _changed(result: Segmentation, class_ids: Sequence[int], verb: str, operation: Entry, **changes: Any) -> Edit:
     names = ", ".join(result.info(i).name for i in class_ids)
     classes = tuple(replace(c, **changes) if c.id in class_ids else c for c in result.classes)
     return Edit(result, f"{verb} {names}", operation, replace(Book.of(result), classes=classes))

@@ -14,6 +14,7 @@ from cubeseg.cube import Cube
 from cubeseg.editing.hierarchy import merge_tree
 from cubeseg.editing.relabel import moved
 from cubeseg.errors import ConfigError, DataError
+from cubeseg.logbook import entry
 from cubeseg.segmentation import ClassInfo, Merge, Segmentation, class_colour
 from cubeseg.steps import passing
 
@@ -38,12 +39,15 @@ class Grouping:
         The class of each cluster: one that was there where a cluster covers it best, otherwise a new one.
     centroids : array of float32, shape (k, d)
     spread : float
+    seed : int
+        Of K-means.
     """
 
     labels: Int32
     ids: Int32
     centroids: Float32
     spread: float
+    seed: int = 0
 
 
 def regrouped(result: Segmentation, n: int, seed: int = 0) -> Grouping:
@@ -84,7 +88,7 @@ def regrouped(result: Segmentation, n: int, seed: int = 0) -> Grouping:
     ids = _matched(groups, old, k, result, locked)
     labels = result.labels.copy()
     labels.flat[where] = ids[groups]
-    return Grouping(labels, ids, centroids, spread)
+    return Grouping(labels, ids, centroids, spread, seed)
 
 
 def reclustered(result: Segmentation, cube: Cube | None, grouping: Grouping) -> Generator[float, None, Segmentation]:
@@ -136,6 +140,8 @@ def reclustered(result: Segmentation, cube: Cube | None, grouping: Grouping) -> 
     fresh = [i for i in grouping.ids.tolist() if i not in known]
     made.labels = labels
     made.confidence = np.where(held, result.confidence, confidence)
+    # those that coherence leaves no pixel get some again with less of it
+    there |= set(lineage.tolist())
     made.classes = [c for c in result.classes if c.id in there] + [
         ClassInfo(i, f"class {i}", class_colour(i)) for i in fresh
     ]
@@ -148,7 +154,7 @@ def reclustered(result: Segmentation, cube: Cube | None, grouping: Grouping) -> 
     ]
     if made.unmixed is not None:
         made.unmixed = replace(made.unmixed, classes=False)
-    made.log.append({"operation": "recluster", "classes": len(lineage)})
+    made.log.append(entry("recluster", classes=len(lineage), seed=grouping.seed, before=len(result.classes)))
     return made
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cubeseg.clustering.spatial import coherent
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, DataError
+from cubeseg.logbook import entry
 from cubeseg.parallel.executor import HERE, Executor
 from cubeseg.segmentation import Segmentation
 from cubeseg.statistics import ClassSpectra
@@ -71,7 +72,7 @@ def recohered(result: Segmentation, cube: Cube | None, strength: float) -> Gener
     changed = int((made.labels != labels).sum())
     made.labels = labels
     made.confidence = np.where(held, result.confidence, confidence)
-    made.log.append({"operation": "coherence", "strength": strength, "pixels": changed})
+    made.log.append(entry("coherence", strength=strength, pixels=changed, before=result.coherence))
     return made
 
 

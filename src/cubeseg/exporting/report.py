@@ -223,7 +223,8 @@ def _operations(result: Segmentation) -> str:
 
 
 def _provenance(result: Segmentation) -> str:
-    source, config = result.source, result.config
+    source, config, run = result.source, result.config, result.run
+    versions = ", ".join(f"{name} {number}" for name, number in run.get("versions", {}).items())
     rows = {
         "Cube": source.path or source.name,
         "Format, dataset": f"{source.format}, {source.dataset}".strip(", "),
@@ -231,6 +232,9 @@ def _provenance(result: Segmentation) -> str:
         "Spectral axis": f"{result.axis.label}, {result.axis.values[0]:.6g} to {result.axis.values[-1]:.6g}",
         "Method": f"{config.method}, seed {config.seed}, coherence {result.coherence:.3g}",
         "Epochs": str(len(result.history)) if result.history else "",
+        "Run": ", ".join(f"{name} {run[name]}" for name in ("begun", "seconds", "device", "threads") if name in run),
+        "Whole file": f"SHA-256 {run['sha256']}" if run.get("sha256") else "",
+        "Versions": versions,
         "Program": f"napari-cubeseg {cubeseg.__version__}",
     }
     table = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in rows.items() if v)

@@ -9,17 +9,18 @@ whose classes are not found by clustering its codes has ``classes_of_its_own`` a
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cubeseg.errors import DataError
 from cubeseg.sampling.preprocess import Preprocessor
 from cubeseg.sampling.spectra import Sample
 
-__all__ = ["METHODS", "Model", "model_class", "preload"]
+__all__ = ["METHODS", "Model", "model_class", "preload", "restored"]
 
 Float32 = NDArray[np.float32]
 
@@ -82,3 +83,30 @@ def preload() -> None:
 
     # much of torch is loaded only when an optimiser is first made
     torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+
+
+def restored(
+    method: str, preprocessor: Any, config: Any, arrays: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]
+) -> Any:
+    """A trained model, rebuilt from what was stored.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such method, or not the device that is asked for.
+    DataError
+        If the weights do not fit it.
+    """
+    make = model_class(method)
+    try:
+        model = make.restore(preprocessor, config, arrays, settings)
+        spectrum = np.ones((1, 1, int(preprocessor.groups.max()) + 1), np.float32)
+        # weights of another shape are found out now, not after an hour
+        if make.reach:
+            model.encode_around(spectrum, None, np.ones((1, 1), bool))
+        else:
+            model.encode(spectrum[0])
+        return model
+    except (KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError) as error:
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"the trained model in the result file is damaged ({line}); segment the cube again") from error

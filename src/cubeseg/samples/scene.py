@@ -104,11 +104,16 @@ def render(scene: Scene) -> Sample:
     return Sample(cube, truth, scene.class_names, abundances, scene.states)
 
 
+def truth_of(path: Path) -> Path:
+    """Where the truth of a sample is written."""
+    return path.with_suffix("").with_name(path.with_suffix("").name + ".truth.npy")
+
+
 def write(scene: Scene, path: Path) -> Path:
     """Make a scene on disk: the authors' layout ``img`` (y, x, channel), and the truth as .npy beside it."""
     import h5py
 
-    truth_path = path.with_suffix("").with_name(path.with_suffix("").name + ".truth.npy")
+    truth_path = truth_of(path)
     truth = np.empty((scene.size, scene.size), np.int32)
     shape = (scene.size, scene.size, len(scene.axis))
     chunks = tuple(min(c, n) for c, n in zip((STRIP, STRIP, 64), shape, strict=True))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,9 @@ from cubeseg.clustering.iterative import Clustering
 from cubeseg.cube import Cube
 from cubeseg.errors import DataError
 from cubeseg.events import FitEvent, on_bar
+from cubeseg.logbook import entry
 from cubeseg.parallel.threads import limited
+from cubeseg.provenance import Stopwatch
 from cubeseg.sampling.preprocess import Preprocessor
 from cubeseg.sampling.resampling import resampled
 from cubeseg.segmentation import Segmentation
@@ -21,7 +25,7 @@ from cubeseg.steps import passing
 from cubeseg.training.fitting import block_bytes, guarded
 from cubeseg.training.labelling import Found, Rules, labelled
 
-__all__ = ["apply", "summed"]
+__all__ = ["apply", "fingerprint", "summed"]
 
 Float32 = NDArray[np.float32]
 
@@ -64,7 +68,7 @@ def apply(result: Segmentation, cube: Cube) -> Generator[FitEvent, None, Segment
     """
     if result.model is None or not result.lineage.size:
         raise DataError(f"the segmentation of {result.source.name} holds no model; segment that cube again")
-    prepare = result.model.preprocessor
+    prepare, watch = result.model.preprocessor, Stopwatch()
     with_pixels = np.flatnonzero(result.spectra.n[1:] > 0) + 1
     known_spectra = np.array([result.spectra.mean(int(c)) for c in with_pixels])
     view, covered = resampled(cube, result.axis, known_spectra, prepare.kind == "counts")
@@ -98,6 +102,7 @@ def apply(result: Segmentation, cube: Cube) -> Generator[FitEvent, None, Segment
             spectra = yield from summed(cube, made, size)
     notes = _notes(result, covered, unlike[0] if unlike else 0, cube, known)
     spectra.grow(max([0, *(c.id for c in result.classes)]) + 1)
+    said: dict[str, Any] = {"from": result.source.name, "fingerprint": result.fingerprint, "model": fingerprint(result)}
     unmixed = made.unmixed
     if unmixed is not None and view is not cube:
         unmixed = unmixed.on(result.axis, cube.axis)
@@ -112,8 +117,19 @@ def apply(result: Segmentation, cube: Cube) -> Generator[FitEvent, None, Segment
         criteria=result.criteria,
         history=result.history,
         notes=notes,
-        log=[{"operation": "apply", "from": result.source.name, "fingerprint": result.fingerprint}],
+        log=[entry("apply", **said)],
+        run=watch.record(result.model, cube.source, result.config.seed, result.config.threads),
     )
+
+
+def fingerprint(result: Segmentation) -> str:
+    """SHA-256 of the trained model of a segmentation and of the classes that it finds."""
+    digest = hashlib.sha256()
+    arrays = {} if result.model is None else result.model.arrays()
+    for name, array in [*sorted(arrays.items()), ("centroids", result.centroids), ("lineage", result.lineage)]:
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _seen(profiles: Float32, prepare: Preprocessor, covered: NDArray[np.bool_]) -> Float32:

@@ -19,6 +19,7 @@ from cubeseg.events import FitEvent, on_bar, reported
 from cubeseg.models import Model, model_class
 from cubeseg.parallel.executor import HERE, Executor
 from cubeseg.parallel.threads import limited
+from cubeseg.provenance import Stopwatch
 from cubeseg.sampling.patches import Patches
 from cubeseg.sampling.probe import Probe, probe
 from cubeseg.sampling.scaling import scaled
@@ -103,11 +104,14 @@ def fit(cube: Cube, config: FitConfig | None = None) -> Generator[FitEvent, None
     config = config or FitConfig()
     if config.clusters[0] > cube.n_pixels:
         raise ConfigError(f"{config.clusters[0]} classes were asked for, but the cube has {cube.n_pixels} pixels")
+    watch = Stopwatch()
     yield FitEvent("read", 0.0, "Loading the method")
     # torch comes with the methods that need it, and takes seconds
     make = model_class(config.method)
     with guarded(cube), limited(config.threads), executor_of(config) as executor:
-        return (yield from _fit(cube, config, make, executor))
+        result = yield from _fit(cube, config, make, executor)
+        result.run = watch.record(result.model, cube.source, config.seed, config.threads)
+        return result
 
 
 @contextmanager

@@ -17,7 +17,7 @@ better is kept. On nine cubes that did as much harm as good, so it is off.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,10 @@ from cubeseg.config import FitConfig, Ramp
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.events import FitEvent, on_bar, reported
-from cubeseg.models import model_class
+from cubeseg.logbook import Changes, entry
+from cubeseg.models import model_class, restored
 from cubeseg.parallel.threads import limited
+from cubeseg.provenance import Stopwatch
 from cubeseg.sampling.spectra import Sample
 from cubeseg.segmentation import ClassInfo, Segmentation, class_colour
 from cubeseg.steps import passing
@@ -134,7 +136,7 @@ def refine(
         If the training fails.
     """
     config = config or RefineConfig()
-    base = _painted(result, corrections)
+    watch, base = Stopwatch(), _painted(result, corrections)
     if cube.image_shape != result.labels.shape or cube.n_bands != len(result.axis):
         raise DataError(f"{cube.name}: is not the cube that was segmented, its size differs")
     run = config.run(result.config)
@@ -145,7 +147,9 @@ def refine(
             f"method '{result.model.method}' learns from corrections without further epochs; leave them out"
         )
     with guarded(cube), limited(run.threads):
-        return (yield from _refine(base, cube, config, run, make))
+        made = yield from _refine(base, cube, config, run)
+    made.log[-1]["seconds"] = watch.seconds
+    return made
 
 
 def _painted(result: Segmentation, corrections: NDArray[Any] | None) -> Segmentation:
@@ -165,11 +169,13 @@ def _painted(result: Segmentation, corrections: NDArray[Any] | None) -> Segmenta
         for class_id in np.unique(given[new]):
             if int(class_id) not in there:
                 base.classes.append(ClassInfo(int(class_id), f"class {class_id}", class_colour(int(class_id))))
+        where = np.flatnonzero(new)
+        changes = Changes(where, base.labels[new], given[new].astype(np.int32))
         base.labels[new] = given[new]
         painted = painted | new
         if new.any():
             ids = np.unique(given[new]).astype(int).tolist()
-            base.log.append({"operation": "paint", "pixels": int(new.sum()), "labels": ids})
+            base.log.append(entry("paint", changes, pixels=len(where), labels=ids))
     base.painted = painted
     if not painted.any():
         raise DataError("nothing was painted, so there is nothing to learn; paint some pixels with their right class")
@@ -177,7 +183,7 @@ def _painted(result: Segmentation, corrections: NDArray[Any] | None) -> Segmenta
 
 
 def _refine(
-    base: Segmentation, cube: Cube, config: RefineConfig, run: FitConfig, make: Any
+    base: Segmentation, cube: Cube, config: RefineConfig, run: FitConfig
 ) -> Generator[FitEvent, None, Segmentation]:
     assert base.painted is not None
     usable = np.isfinite(base.reconstruction_error)
@@ -189,10 +195,11 @@ def _refine(
     start = _start(base, sample, locked, gridded)
     yield FitEvent("train", on_bar("train", 0.0), "Preparing the model")
 
-    def restored() -> Any:
-        return make.restore(base.model.preprocessor, run, base.model.arrays(), base.model.settings())
+    def as_first() -> Any:
+        known = base.model
+        return restored(known.method, known.preprocessor, run, known.arrays(), known.settings())
 
-    model = seer = restored()
+    model = seer = as_first()
     if model.reach:
         sample, seer = of_codes(sample, base, model), KnownCodes()
     # the metric is found anew, from the codes as they are
@@ -213,7 +220,7 @@ def _refine(
         if other.score > found.score:
             found = other
         else:
-            model = restored()
+            model = as_first()
             model.stretch(None)
             notes.append("the encoder stayed as it was: neighbours agreed less on the classes after further training")
         del lesson
@@ -340,16 +347,14 @@ def _finished(
     assert base.painted is not None
     made.spectra.grow(max(c.id for c in base.classes) + 1)
     epochs = len(base.history)
-    operation = {
-        "operation": "refine",
-        "painted": int(base.painted.sum()),
-        "pixels": int((made.labels != base.labels).sum()),
-        "epochs": config.epochs,
-        "learning_rate": config.learning_rate,
-        "weight": config.weight,
-        "seed": run.seed,
-        "coherence": made.coherence,
-    }
+    operation = entry(
+        "refine",
+        painted=int(base.painted.sum()),
+        pixels=int((made.labels != base.labels).sum()),
+        seed=run.seed,
+        coherence=made.coherence,
+        options=asdict(config),
+    )
     return replace(
         made,
         classes=base.classes,
@@ -363,6 +368,7 @@ def _finished(
         source=base.source,
         unit=base.unit,
         fingerprint=base.fingerprint,
+        run=base.run,
         notes=[*base.notes, *notes],
         log=[*base.log, operation],
     )

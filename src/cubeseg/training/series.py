@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from cubeseg.config import FitConfig
@@ -12,6 +12,7 @@ from cubeseg.errors import ConfigError, CubeSegError, DataError
 from cubeseg.events import FitEvent, on_bar
 from cubeseg.models import model_class
 from cubeseg.parallel.threads import limited
+from cubeseg.provenance import Stopwatch
 from cubeseg.sampling.probe import Probe, probe
 from cubeseg.sampling.resampling import resampled
 from cubeseg.segmentation import Segmentation
@@ -31,7 +32,10 @@ class SeriesOutcome:
 
 
 def segment_series(
-    cubes: Sequence[Callable[[], Cube]], config: FitConfig, keep: Callable[[int, Segmentation], None]
+    cubes: Sequence[Callable[[], Cube]],
+    config: FitConfig,
+    keep: Callable[[int, Segmentation], None],
+    failed: Callable[[int, CubeSegError], None] = lambda index, error: None,
 ) -> Generator[FitEvent, None, SeriesOutcome]:
     """Learn one dictionary of classes from all cubes, then label one after the other.
 
@@ -47,6 +51,8 @@ def segment_series(
         Of a method that learns from patches.
     keep : callable (index, Segmentation)
         Saves each result, which is then forgotten.
+    failed : callable (index, CubeSegError)
+        Told of each cube that is left out.
 
     Yields
     ------
@@ -65,6 +71,7 @@ def segment_series(
     JobError
         If the training fails.
     """
+    watch = Stopwatch()
     yield FitEvent("read", 0.0, "Loading the method")
     make = model_class(config.method)
     if not make.reach:
@@ -77,6 +84,7 @@ def segment_series(
             members.append(_looked_at(index, opened, members, config.noise))
         except (CubeSegError, OSError) as error:
             outcome.failed[index] = error if isinstance(error, CubeSegError) else DataError(str(error))
+            failed(index, outcome.failed[index])
     if not members:
         reasons = "; ".join(str(error) for error in outcome.failed.values())
         raise DataError(f"no cube of the series can be used: {reasons}")
@@ -93,7 +101,11 @@ def segment_series(
                         result = replace(result, axis=member.cube.axis, spectra=spectra)
             except CubeSegError as error:
                 outcome.failed[member.index] = error
+                failed(member.index, error)
                 continue
+            result.run = watch.record(learned.model, member.cube.source, config.seed, config.threads)
+            # what the dictionary was learned from, in this order
+            result.run["series"] = [asdict(m.cube.source) for m in members]
             absent = [c.name for c in result.classes if not result.pixels(c.id)]
             if absent:
                 result.notes.append(f"{', '.join(absent)}: absent here, present in other cubes of the series")

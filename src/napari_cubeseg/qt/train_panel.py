@@ -13,6 +13,7 @@ from cubeseg.config import FitConfig, Ramp
 from cubeseg.errors import ConfigError
 from cubeseg.training.fitting import FitEvent
 from napari_cubeseg.qt.plots import LossPlot
+from napari_cubeseg.qt.settings_menu import SettingsMenu
 from napari_cubeseg.session import Session
 
 __all__ = ["TrainPanel"]
@@ -70,6 +71,8 @@ class TrainPanel(QWidget):
         for button, slot in ((self.run, self._run), (self.pause, self._pause), (self.cancel, session.cancel)):
             button.clicked.connect(slot)
             buttons.addWidget(button)
+        self.settings = SettingsMenu(session, self.config, self)
+        buttons.addWidget(self.settings)
         self._bar = QProgressBar(self)
         self._bar.setObjectName("cubeseg.train.progress")
         self._bar.setRange(0, 1000)

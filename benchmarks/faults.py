@@ -1,0 +1,192 @@
+"""Processes that are killed while they segment, save and export: the old file is there afterwards, or the new one.
+
+    python benchmarks/faults.py [--kills 100] [--seed 0] [--small FOLDER]
+
+A child process does the same again and again; at a moment drawn at random it gets SIGKILL. Then every file under its
+final name must open and hold what one of the two runs writes into it. Temporary files that are left behind are counted;
+the next process that writes the same file takes them away. `--small` names a folder on a disk of few MiB (as root:
+``mount -t tmpfs -o size=2m tmpfs FOLDER``): results are saved there until it is full.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+# writes results whose labels are all alike, class 1 and class 2 in turn, until it is killed
+_SAVE = """
+import sys
+from cubeseg.bundle import load, save
+result = load(sys.argv[1])
+print("ready", flush=True)
+for turn in range(100000):
+    result.labels[...] = turn % 2 + 1
+    save(result, sys.argv[2])
+"""
+_EXPORT = """
+import sys
+from cubeseg.bundle import load
+from cubeseg.exporting import export
+result = load(sys.argv[1])
+print("ready", flush=True)
+for turn in range(100000):
+    result.labels[...] = turn % 2 + 1
+    export(result, sys.argv[2], ["tiff", "png", "fits", "csv", "geojson", "hdf5"], "e")
+"""
+_SEGMENT = """
+import sys
+from cubeseg.cli import main
+print("ready", flush=True)
+for turn in range(100000):
+    seed = str(turn % 2)
+    main(["segment", sys.argv[1], "-o", sys.argv[2], "--method", "pca", "--clusters", "4", "--seed", seed, "--force"])
+"""
+# seconds after the child is ready in which it is killed: a few rounds of what it does
+_WITHIN = {"save": 0.5, "export": 2.0, "segment": 2.5}
+
+
+def result_file(folder: Path) -> tuple[Path, Path]:
+    """A small cube and its result."""
+    from cubeseg import FitConfig, open_cube, segment
+    from cubeseg.samples import write_sample
+
+    cube, path = folder / "cube.h5", folder / "first.h5"
+    write_sample("painting", cube, size=48, counts=300, seed=1)
+    segment(open_cube(cube), FitConfig(method="pca", clusters=(4, 4))).save(path)
+    return cube, path
+
+
+def killed(program: str, arguments: list[Path], seconds: float) -> None:
+    """Start a child, and kill it so many seconds after it is ready."""
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert child.stdout is not None
+    try:
+        if child.stdout.readline() != b"ready\n":
+            raise RuntimeError("the child did not begin")
+        time.sleep(seconds)
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+
+
+def fault_of(path: Path) -> str:
+    """What is wrong with a file under its final name; empty where it is whole."""
+    import json
+
+    import tifffile
+    from astropy.io import fits
+    from PIL import Image
+
+    from cubeseg import load
+
+    try:
+        if path.suffix == ".h5":
+            labels = load(path).labels
+            return "" if path.name == "segmented.h5" or len(np.unique(labels)) == 1 else "labels of two runs"
+        if path.suffix == ".tif":
+            return "" if len(np.unique(tifffile.imread(path))) == 1 else "labels of two runs"
+        if path.suffix == ".png":
+            with Image.open(path) as image:
+                image.load()
+        elif path.suffix == ".fits":
+            with fits.open(path) as found:
+                found.verify("exception")
+                if len(np.unique(found["LABELS"].data)) != 1:
+                    return "labels of two runs"
+        elif path.suffix == ".geojson":
+            json.loads(path.read_text(encoding="utf-8"))
+        elif path.suffix == ".csv":
+            text = path.read_text(encoding="utf-8")
+            widths = {line.count(",") for line in text.splitlines() if not line.startswith("#")}
+            return "" if text.endswith("\n") and len(widths) == 1 else "lines are missing"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def kill_many(what: str, kills: int, seed: int, folder: Path, cube: Path, first: Path) -> Counter[str]:
+    """Kill so many processes that do the same; what was found, counted."""
+    rng, counts = random.Random(f"{what} {seed}"), Counter[str]()
+    target = folder / what
+    target.mkdir()
+    program, arguments = {
+        "save": (_SAVE, [first, target / "saved.h5"]),
+        "export": (_EXPORT, [first, target]),
+        "segment": (_SEGMENT, [cube, target / "segmented.h5"]),
+    }[what]
+    for _ in range(kills):
+        killed(program, arguments, rng.uniform(0, _WITHIN[what]))
+        counts["kills"] += 1
+        left = [p for p in target.iterdir() if p.name.startswith(".") and p.name.endswith(".part")]
+        counts["kills amid writing"] += bool(left)
+        counts["most leftovers at a time"] = max(counts["most leftovers at a time"], len(left))
+        whole = [p for p in target.iterdir() if p not in left]
+        counts["files looked at"] += len(whole)
+        for path in whole:
+            fault = fault_of(path)
+            if fault:
+                counts["FAULTS"] += 1
+                print(f"    {what}: {path.name}: {fault}", flush=True)
+    return counts
+
+
+def fill(folder: Path, first: Path) -> str:
+    """Save until the disk is full: each file there is whole, and the error is one line."""
+    from cubeseg import load
+    from cubeseg.errors import DataError
+
+    result = load(first)
+    # what does not pack well
+    result.latent = np.random.default_rng(0).normal(size=(*result.labels.shape, 64)).astype(np.float32)
+    for number in range(1000):
+        result.labels[...] = 1
+        try:
+            result.save(folder / f"{number}.h5")
+        except DataError as error:
+            said = str(error)
+            break
+    else:
+        return "FAULT: the disk did not fill up"
+    left = [p for p in folder.iterdir() if p.name.startswith(".")]
+    bad = [p.name for p in folder.glob("*.h5") if fault_of(p)]
+    told = said if "\n" not in said else "FAULT: more than one line"
+    verdict = f"FAULT: {left} {bad}" if left or bad or (folder / f"{number}.h5").exists() else "all whole"
+    return f"full after {number} files, {verdict}; '{told}'"
+
+
+def main() -> int:
+    """Run, print the counts, and say by the exit status whether anything went wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=100, help="of each kind of process")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--small", type=Path, help="a folder on a disk of a few MiB")
+    options = parser.parse_args()
+    faults = 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        cube, first = result_file(folder)
+        for what in ("save", "export", "segment"):
+            start = time.monotonic()
+            counts = kill_many(what, options.kills, options.seed, folder, cube, first)
+            faults += counts["FAULTS"]
+            counts["FAULTS"] += 0
+            print(f"{what:8} {dict(counts)} {time.monotonic() - start:.0f} s", flush=True)
+        if options.small:
+            told = fill(options.small, first)
+            faults += "FAULT" in told
+            print(f"small    {told}")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
