@@ -31,6 +31,7 @@ __all__ = [
     "made_from",
     "map_layers",
     "marked_layer",
+    "put_images",
     "result_of",
     "role",
     "segmentation_layer",
@@ -250,6 +251,21 @@ def abundance_layers(result: Segmentation, name: str) -> list[LayerTuple]:
         }
         made.append((values, keywords, "image"))
     return made
+
+
+def put_images(viewer: ViewerModel, old: Sequence[Image], wanted: Sequence[LayerTuple], place: int) -> None:
+    """Let image layers show something else; those that are too many go, those that lack come at a place in the list.
+
+    A layer that goes holds up the window: napari then looks through all memory for what can be freed.
+    """
+    for layer, (data, keywords, _) in zip(old, wanted, strict=False):
+        layer.data = data
+        for name in ("name", "metadata", "units", "scale", "colormap", "contrast_limits"):
+            setattr(layer, name, keywords[name])
+    for layer in old[len(wanted) :]:
+        viewer.layers.remove(layer)
+    for turn, made in enumerate(wanted[len(old) :]):
+        viewer.layers.insert(place + turn, Layer.create(*made))
 
 
 def link_contrast(images: Sequence[Image]) -> None:

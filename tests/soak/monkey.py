@@ -97,7 +97,7 @@ class Monkey:
 
     def step(self, name: str, do: object) -> None:
         """One action, and the check after it."""
-        self.watch.doing = f"{name} in 3D" if self.viewer.dims.ndisplay == 3 else name
+        self.watch.doing = name
         self.done[name] += 1
         self.watch.resume()
         said = do()
@@ -431,8 +431,14 @@ class Monkey:
         return ""
 
     def do_dimensions(self) -> str:
-        self.viewer.window._qt_viewer.viewerButtons.ndisplayButton.click()
-        return f"{self.viewer.dims.ndisplay}"
+        """Into 3D and back; without a graphics card every picture in 3D takes long."""
+        button = self.viewer.window._qt_viewer.viewerButtons.ndisplayButton
+        button.click()
+        QApplication.processEvents()
+        said = self.random.choice([self.do_click_pixel, self.do_paint, self.do_key, self.do_undo_redo])()
+        if self.viewer.dims.ndisplay == 3:
+            button.click()
+        return f"in 3D: {said}"
 
     def do_lasso(self) -> str:
         latent = self._widgets().get("Latent space")
