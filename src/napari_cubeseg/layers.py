@@ -17,7 +17,7 @@ from cubeseg.axis import SpectralAxis
 from cubeseg.cube import Cube, Spatial
 from cubeseg.sampling.probe import Probe, probe
 from cubeseg.segmentation import Segmentation, class_colour
-from napari_cubeseg.bands import SlowBands, is_slow
+from napari_cubeseg.bands import bands_of
 
 __all__ = [
     "LayerTuple",
@@ -120,8 +120,7 @@ def cube_layer(cube: Cube) -> LayerTuple:
         "multiscale": False,
         "rgb": False,
     }
-    # napari shows a band while it makes the layer, so a slow one must not be read there
-    return SlowBands(cube) if is_slow(cube) else cube.data, keywords, "image"
+    return bands_of(cube), keywords, "image"
 
 
 def show_axis(layer: Image, cube: Cube) -> None:

@@ -218,6 +218,7 @@ class Workbench:
         step = self.history.last
         made = self.history.undo()
         if made is None or step is None:
+            self.preview(None)
             show_info("There is nothing to undo")
             return
         self._hold(made)
@@ -229,6 +230,7 @@ class Workbench:
         step = self.history.next
         made = self.history.redo()
         if made is None or step is None:
+            self.preview(None)
             show_info("There is nothing to redo")
             return
         if isinstance(step, Edit):

@@ -336,6 +336,18 @@ def test_a_number_that_cannot_be_had_brings_the_labels_back(done, notified):
     assert (done.labels_layer.data == done.result.labels).all()
 
 
+@pytest.mark.parametrize("way", ["undo", "redo"])
+def test_what_a_slider_shows_goes_where_there_is_nothing_to_undo(done, way):
+    bench, before = done.workbench, done.labels_layer.data.copy()
+    done.adjustments.begin()
+    done.adjustments.coarsen(2)
+    assert (bench.layer.data != before).any()
+    getattr(bench, way)()
+    assert (bench.layer.data == before).all()
+    done.adjustments.release()
+    assert (bench.layer.data == before).all()
+
+
 def test_two_layers_keep_their_own_histories(done):
     first = done.labels_layer
     before = first.data.copy()

@@ -101,7 +101,7 @@ class Monkey:
         self.done[name] += 1
         self.watch.resume()
         said = do()
-        self.last = [*self.last[-30:], f"{name} {said or ''}"]
+        self.last = [*self.last[-60:], f"{name} {said or ''}"]
         QApplication.processEvents()
         if self.random.random() < 0.3:
             QTest.qWait(self.random.choice([1, 5, 20, 60]))
