@@ -1,4 +1,5 @@
-"""Damaged files in every format: each gives a cube or one line of DataError within ten seconds, whatever was damaged.
+"""Damaged files in every format: each gives a cube or one line of DataError within ten seconds, whatever was damaged;
+damaged configurations (TOML) one of ConfigError.
 
     python scripts/fuzz.py [--cases 10000] [--seed 0] [--formats a.h5 b.bcf ...] [--keep FOLDER]
 
@@ -30,12 +31,31 @@ DATA = Path(os.environ.get("CUBESEG_DATA", ROOT.parent / "shared" / "data"))
 _REFUSED, _MEMORY, _HUNG = 10.0, 3 << 30, 300.0
 _LARGEST = 8 << 20
 
+# every kind of value that a configuration holds
+_CONFIGURATION = """
+method = "deep"
+clusters = "4:12"
+epochs = 20
+memory = "1GiB"
+learning_rate = 1e-3
+coherence = "auto"
+linear = true
+gamma = { low = 0.0, high = 0.05, start = 0.4, end = 0.7 }
+[beta]
+high = 0.5
+[mixing]
+way = "gates"
+restarts = 3
+known = [{ name = "white", values = [0.0, 1.5, nan, 2] }]
+"""
+
 # runs cases first..last-1 on one file; tells of each case before and after it
 _CHILD = """
 import json, random, resource, shutil, sys, warnings
 from pathlib import Path
 import numpy as np
 warnings.simplefilter("ignore")
+from cubeseg import FitConfig
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.io import ChoiceNeeded, open_cube
 original, folder, keep, limits = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4])
@@ -53,6 +73,9 @@ def spent():
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 def look(path):
+    if path.suffix == ".toml":
+        FitConfig.from_toml(path)
+        return
     try:
         cube = open_cube(path)
     except ChoiceNeeded as question:
@@ -110,7 +133,9 @@ def originals(folder: Path) -> list[Path]:
     from tests.cubeseg.io.test_mda import mda
     from tests.cubeseg.io.written import CUBE, healthy_files
 
-    found = [*healthy_files(folder), crono(folder / "t.hdf5"), mda(folder / "u.mda"), hypercube(folder / "v.h5")]
+    configuration = folder / "y.toml"
+    configuration.write_text(_CONFIGURATION)
+    found = [*healthy_files(folder), configuration, crono(folder / "t.hdf5"), mda(folder / "u.mda"), hypercube(folder / "v.h5")]
     if find_spec("fabio"):
         from tests.cubeseg.io.test_edf import ROWS, write
 
