@@ -1,7 +1,7 @@
 """Damaged files in every format: each gives a cube or one line of DataError within ten seconds, whatever was damaged.
 
-Result files are opened by cubeseg.load instead, and changed inside as well (tests/cubeseg/tampering.py):
---formats result --cases 2000 runs them alone.
+Configurations (TOML) are damaged too and give one line of ConfigError; result files are opened by cubeseg.load, and
+changed inside as well (tests/cubeseg/tampering.py): --formats result --cases 2000 runs them alone.
 
     python scripts/fuzz.py [--cases 10000] [--seed 0] [--formats a.h5 b.bcf ...] [--keep FOLDER]
 
@@ -33,12 +33,31 @@ DATA = Path(os.environ.get("CUBESEG_DATA", ROOT.parent / "shared" / "data"))
 _REFUSED, _MEMORY, _HUNG = 10.0, 3 << 30, 300.0
 _LARGEST = 8 << 20
 
+# every kind of value that a configuration holds
+_CONFIGURATION = """
+method = "deep"
+clusters = "4:12"
+epochs = 20
+memory = "1GiB"
+learning_rate = 1e-3
+coherence = "auto"
+linear = true
+gamma = { low = 0.0, high = 0.05, start = 0.4, end = 0.7 }
+[beta]
+high = 0.5
+[mixing]
+way = "gates"
+restarts = 3
+known = [{ name = "white", values = [0.0, 1.5, nan, 2] }]
+"""
+
 # runs cases first..last-1 on one file; tells of each case before and after it
 _CHILD = """
 import json, random, resource, shutil, sys, warnings
 from pathlib import Path
 import numpy as np
 warnings.simplefilter("ignore")
+from cubeseg import FitConfig
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.bundle import load
 from cubeseg.io import ChoiceNeeded, open_cube
@@ -60,6 +79,9 @@ def look(path):
     if path.name.startswith("result-"):
         result = load(path)
         return result.table(), result.components, result.n_clusters, result.held, result.copy()
+    if path.suffix == ".toml":
+        FitConfig.from_toml(path)
+        return
     try:
         cube = open_cube(path)
     except ChoiceNeeded as question:
@@ -123,10 +145,13 @@ def originals(folder: Path) -> list[Path]:
     from tests.cubeseg.io.written import CUBE, healthy_files
     from tests.cubeseg.test_tampered import made as result_file
 
+    configuration = folder / "y.toml"
+    configuration.write_text(_CONFIGURATION)
     found = [
         result_file(method, counts_cube()[0], folder / f"result-{method}.h5") for method in ("pca", "unmix", "deep")
     ]
-    found += [*healthy_files(folder), crono(folder / "t.hdf5"), mda(folder / "u.mda"), hypercube(folder / "v.h5")]
+    found += [*healthy_files(folder), configuration]
+    found += [crono(folder / "t.hdf5"), mda(folder / "u.mda"), hypercube(folder / "v.h5")]
     if find_spec("fabio"):
         from tests.cubeseg.io.test_edf import ROWS, write
 

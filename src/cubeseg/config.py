@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from cubeseg.errors import ConfigError
+from cubeseg.errors import ConfigError, first_line
 from cubeseg.mixing import Mixing
 
 __all__ = ["PRESETS", "FitConfig", "Ramp", "Scaling", "parse_clusters", "parse_coherence", "parse_memory"]
@@ -18,6 +19,10 @@ Method = Literal["deep", "global", "pca", "unmix"]
 NoiseChoice = Literal["auto", "poisson", "gaussian"]
 Scaling = Literal["hellinger", "log-max", "shape", "shape+brightness", "whitened", "signal", "signal+brightness"]
 # where a method has defaults of its own: unmixing finds the number of components by itself
+# bytes of a configuration: one known component of 16,384 bands takes 300 KB
+_LONGEST = 16 << 20
+# more than these no network is built with
+_MOST = {"layers": 64, "encoding": 1 << 16, "latent": 1 << 12}
 _OF_METHOD: dict[str, dict[str, Any]] = {"unmix": {"clusters": (1, 255)}}
 
 
@@ -39,8 +44,8 @@ class Ramp:
     end: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.low < 0 or self.high < 0:
-            raise ConfigError("a loss weight cannot be negative; use 0 to switch the term off")
+        if not (0 <= self.low < math.inf and 0 <= self.high < math.inf):
+            raise ConfigError("a loss weight is a number that is not negative; use 0 to switch the term off")
         if not 0 <= self.start <= self.end <= 1:
             raise ConfigError("a ramp needs 0 <= start <= end <= 1 (fractions of the training)")
 
@@ -195,6 +200,9 @@ class FitConfig:
         for name in ("epochs", "layers", "encoding", "latent", "batch", "bins", "sample"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("epochs", "layers", "encoding", "latent", "batch", "bins", "sample", "seed", "threads"):
+            if getattr(self, name) > (most := _MOST.get(name, 2**31 - 1)):
+                raise ConfigError(f"{name} must be at most {most}")
         if not 8 <= self.patch <= 256:
             raise ConfigError(f"patch: its side must lie between 8 and 256 pixels, not {self.patch}")
         if self.threads < 0:
@@ -203,8 +211,8 @@ class FitConfig:
             raise ConfigError(f"seed must not be negative, not {self.seed}")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout must lie in [0, 1), not {self.dropout}")
-        if self.learning_rate <= 0:
-            raise ConfigError(f"learning_rate must be positive, not {self.learning_rate}")
+        if not 0 < self.learning_rate <= 100:
+            raise ConfigError(f"learning_rate must lie above 0 and be at most 100, not {self.learning_rate}")
         if self.coherence != "auto" and not 0 <= self.coherence <= 10:
             raise ConfigError(f"coherence must lie between 0 (off) and 10, or be auto, not {self.coherence}")
         if not 0 < self.settled <= 1:
@@ -236,13 +244,16 @@ class FitConfig:
         values: dict[str, Any] = {}
         options = dict(options)
         preset = options.pop("preset", "default")
-        if preset not in PRESETS:
+        if not isinstance(preset, str) or preset not in PRESETS:
             raise ConfigError(f"preset: '{preset}' is not one of {', '.join(PRESETS)}")
         own = _OF_METHOD.get(str(options.get("method")), {})
         for name, value in (PRESETS[preset] | own | options).items():
             if name not in known:
                 raise ConfigError(f"unknown option '{name}'; known are {', '.join(sorted(known))}")
-            values[name] = _coerce(name, value, known[name].default)
+            try:
+                values[name] = _coerce(name, value, known[name].default)
+            except (TypeError, ValueError, OverflowError):
+                raise ConfigError(f"{name}: {str(value)[:80]!r} makes no sense") from None
         return cls(**values)
 
     @classmethod
@@ -256,15 +267,20 @@ class FitConfig:
         """
         try:
             with Path(path).open("rb") as file:
-                options = tomllib.load(file)
+                text = file.read(_LONGEST + 1)
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: is not valid TOML ({error})") from error
+        if len(text) > _LONGEST:
+            raise ConfigError(f"{path}: is too long for a configuration; at most {_LONGEST >> 20} MiB are read")
+        try:
+            options = tomllib.loads(text.decode())
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{path}: is not valid TOML ({first_line(error)})") from error
         try:
             return cls.from_mapping(options | {k: v for k, v in overrides.items() if v is not None})
         except ConfigError as error:
-            raise ConfigError(f"{path}: {error}") from error
+            # names and values come from the file, and may hold anything
+            raise ConfigError(f"{path}: {' '.join(str(error).split())[:500]}") from error
 
 
 # "paper": the class defaults of the published code (arXiv 2401.17695); "paper-global": the loss set of the published

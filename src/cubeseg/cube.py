@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cubeseg.axis import SpectralAxis
 from cubeseg.errors import DataError
-from cubeseg.pages import let_go, mapping, slabs
+from cubeseg.pages import intact, let_go, mapping, slabs
 from cubeseg.source import Source, Spatial
 
 __all__ = ["Block", "Cube", "LazyArray", "Noise", "NoiseKind", "Source", "Spatial"]
@@ -182,8 +182,20 @@ class Cube:
         """Number of pixels of the image, masked ones included."""
         return self.image_shape[0] * self.image_shape[1]
 
+    def check(self) -> None:
+        """See whether the file is still what it was; reading calls this first.
+
+        Raises
+        ------
+        DataError
+            If a file that is mapped into memory has become shorter.
+        """
+        if not intact(self.data) or not intact(self.noise.variance):
+            raise DataError(f"{self.name}: was cut short or written anew while it was open; open it again")
+
     def block(self, rows: slice, columns: slice) -> Block:
         """Read one rectangle of pixels with all bands."""
+        self.check()
         data = _taken(self.data, lambda key: np.array(self.data[key], dtype=np.float32), rows, columns)
         variance = None
         if self.noise.variance is not None:
@@ -237,6 +249,7 @@ class Cube:
         -------
         array of float32, shape (n, bands)
         """
+        self.check()
         rows, columns = np.asarray(rows, dtype=np.intp), np.asarray(columns, dtype=np.intp)
         result = np.empty((rows.size, self.n_bands), np.float32)
         if isinstance(self.data, np.ndarray):
@@ -264,6 +277,7 @@ class Cube:
 
     def spectrum(self, row: int, column: int) -> Float32:
         """Read one pixel's spectrum, shape (bands,)."""
+        self.check()
         return np.asarray(self.data[:, row, column], dtype=np.float32)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ConfigError", "CubeSegError", "DataError", "JobError"]
+__all__ = ["ConfigError", "CubeSegError", "DataError", "JobError", "first_line"]
 
 
 class CubeSegError(Exception):
@@ -19,3 +19,8 @@ class ConfigError(CubeSegError):
 
 class JobError(CubeSegError):
     """A computation that failed while it ran (out of memory, losses that became non-finite)."""
+
+
+def first_line(error: BaseException) -> str:
+    """What a library says of an error, in one line; its name where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["let_go", "mapping", "slabs", "swept"]
+__all__ = ["intact", "let_go", "mapping", "slabs", "swept"]
 
 # bands that lie apart: every value of one pixel brings 64 KiB of the file around it into memory
 _SLAB = 64
@@ -22,6 +22,21 @@ def mapping(data: Any) -> mmap.mmap | None:
             return data
         data = data.obj if isinstance(data, memoryview) else getattr(data, "base", None)
     return None
+
+
+def intact(data: Any) -> bool:
+    """Whether the file behind a mapped array is as long as it was; reading beyond its end would end this process."""
+    mapped, view = mapping(data), data
+    if mapped is None:
+        return True
+    while view is not None and not isinstance(view, np.memmap):
+        view = getattr(view, "base", None)
+    # others than NumPy map files from their beginning
+    start = 0 if view is None else view.offset - view.offset % mmap.ALLOCATIONGRANULARITY
+    try:
+        return mapped.size() >= start + len(mapped)
+    except OSError:
+        return False
 
 
 def let_go(data: Any) -> None:

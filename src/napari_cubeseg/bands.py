@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from cubeseg.cube import Cube
 from cubeseg.io.cubefile import band_cost
 from cubeseg.io.lazy import full_key
+from cubeseg.pages import mapping
 
-__all__ = ["SlowBands", "is_slow"]
+__all__ = ["CheckedBands", "SlowBands", "bands_of", "is_slow"]
 
 # a band that takes more of the file than this, and much more than its own size, does not follow the slider
 _LARGE = 64 << 20
@@ -25,6 +26,42 @@ def is_slow(cube: Cube) -> bool:
     plane = cube.n_pixels * np.dtype(cube.data.dtype).itemsize
     cost = band_cost(cube)
     return cost > _LARGE and cost > 4 * plane
+
+
+def bands_of(cube: Cube) -> Any:
+    """What a layer shows of a cube."""
+    if is_slow(cube):
+        # napari shows a band while it makes the layer, so a slow one must not be read there
+        return SlowBands(cube)
+    return cube.data if mapping(cube.data) is None else CheckedBands(cube)
+
+
+class CheckedBands:
+    """The data of a layer that lies in a file mapped into memory: the file is looked at before anything is read.
+
+    Parameters
+    ----------
+    cube : Cube
+
+    Raises
+    ------
+    DataError
+        On reading, where the file has become shorter: reading on would end napari.
+    """
+
+    ndim = 3
+
+    def __init__(self, cube: Cube) -> None:
+        self._cube = cube
+        self.shape: tuple[int, ...] = tuple(cube.data.shape)
+        self.dtype = np.dtype(cube.data.dtype)
+
+    def __getitem__(self, key: Any) -> Any:
+        self._cube.check()
+        return self._cube.data[key]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:, :, :], dtype=dtype)
 
 
 class SlowBands:
@@ -56,6 +93,7 @@ class SlowBands:
         keys = full_key(key)
         whole = all(isinstance(k, slice) and k == slice(None) for k in keys[1:])
         if not whole:
+            self._cube.check()
             return self._cube.data[key]
         if isinstance(keys[0], (int, np.integer)):
             return self._band(int(keys[0]))
@@ -86,6 +124,7 @@ class SlowBands:
         values = np.empty((height, width), self.dtype)
         tall = max(1, height // 256)
         for top in range(0, height, tall):
+            self._cube.check()
             values[top : top + tall] = self._cube.data[band, top : top + tall]
             yield min(top + tall, height) / height
         return values

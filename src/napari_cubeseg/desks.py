@@ -29,6 +29,7 @@ class Desks:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._desks: dict[Layer, tuple[Workbench, Adjustments]] = {}
+        session.cube_changed.connect(self._catch_up)
 
     def at(self, layer: Labels) -> tuple[Workbench, Adjustments]:
         """What works on a labels layer; made at the first call."""
@@ -55,6 +56,11 @@ class Desks:
             adjustments.stop()
             workbench.stop()
             self._session.autosave.deleted_with(workbench.layer)
+
+    def _catch_up(self) -> None:
+        """The cube that is open now may be the one that some strokes are to be read from."""
+        for workbench, _ in list(self._desks.values()):
+            workbench.catch_up()
 
     def _reworked(self, layer: Labels) -> None:
         """Classes or labels are others now; what is no longer there cannot be chosen."""

@@ -17,7 +17,7 @@ from cubeseg.axis import SpectralAxis
 from cubeseg.cube import Cube, Spatial
 from cubeseg.sampling.probe import Probe, probe
 from cubeseg.segmentation import Segmentation, class_colour
-from napari_cubeseg.bands import SlowBands, is_slow
+from napari_cubeseg.bands import bands_of
 
 __all__ = [
     "LayerTuple",
@@ -31,6 +31,7 @@ __all__ = [
     "made_from",
     "map_layers",
     "marked_layer",
+    "put_images",
     "result_of",
     "role",
     "segmentation_layer",
@@ -119,8 +120,7 @@ def cube_layer(cube: Cube) -> LayerTuple:
         "multiscale": False,
         "rgb": False,
     }
-    # napari shows a band while it makes the layer, so a slow one must not be read there
-    return SlowBands(cube) if is_slow(cube) else cube.data, keywords, "image"
+    return bands_of(cube), keywords, "image"
 
 
 def show_axis(layer: Image, cube: Cube) -> None:
@@ -250,6 +250,21 @@ def abundance_layers(result: Segmentation, name: str) -> list[LayerTuple]:
         }
         made.append((values, keywords, "image"))
     return made
+
+
+def put_images(viewer: ViewerModel, old: Sequence[Image], wanted: Sequence[LayerTuple], place: int) -> None:
+    """Let image layers show something else; those that are too many go, those that lack come at a place in the list.
+
+    A layer that goes holds up the window: napari then looks through all memory for what can be freed.
+    """
+    for layer, (data, keywords, _) in zip(old, wanted, strict=False):
+        layer.data = data
+        for name in ("name", "metadata", "units", "scale", "colormap", "contrast_limits"):
+            setattr(layer, name, keywords[name])
+    for layer in old[len(wanted) :]:
+        viewer.layers.remove(layer)
+    for turn, made in enumerate(wanted[len(old) :]):
+        viewer.layers.insert(place + turn, Layer.create(*made))
 
 
 def link_contrast(images: Sequence[Image]) -> None:

@@ -80,7 +80,10 @@ class Overlays:
     def _fade(self) -> None:
         result, chosen = self._session.result, self._session.selected
         if self._fading and result is not None and chosen:
-            self._put(our.veil_layer(~members(result.labels, chosen), result.spatial))
+            self._put(our.veil_layer(~members(result.labels, chosen), result.spatial)).visible = True
+        elif self._fading and (veil := self._there("veil")) is not None:
+            # a layer that is removed holds up the window, and this one will soon be wanted again
+            veil.visible = False
         else:
             self._remove("veil")
 

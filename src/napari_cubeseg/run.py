@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Labels, Layer
+from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 
 from cubeseg.config import FitConfig
@@ -107,18 +107,23 @@ class Run:
         # switching editable off and on also clears the undo history of the previews
         layer.editable = False
         layer.editable = True
-        layers = self._viewer.layers
-        for old in [item for item in layers if our.role(item) == "abundance"]:
-            layers.remove(old)
-        abundances = our.abundance_layers(result, self._cube.source.name)
-        for map_layer in our.map_layers(result, self._cube.source.name) + abundances:
+        layers, name = self._viewer.layers, self._cube.source.name
+        for wanted in our.map_layers(result, name):
             # those of an earlier run would only be in the way
-            for old in [item for item in layers if item.name == map_layer[1]["name"] and our.role(item)]:
-                layers.remove(old)
-            layers.insert(layers.index(layer), Layer.create(*map_layer))
-        our.link_contrast([item for item in layers if our.role(item) == "abundance"])
+            mine = [item for item in self._images() if item.name == wanted[1]["name"]]
+            our.put_images(self._viewer, mine, [wanted], layers.index(layer))
+        our.put_images(self._viewer, self._abundances(), our.abundance_layers(result, name), layers.index(layer))
+        for item in self._abundances():
+            item.visible = False
+        our.link_contrast(self._abundances())
         layers.selection.active = layer
         return layer
+
+    def _images(self) -> list[Image]:
+        return [item for item in self._viewer.layers if our.role(item) and isinstance(item, Image)]
+
+    def _abundances(self) -> list[Image]:
+        return [item for item in self._images() if our.role(item) == "abundance"]
 
     def _take_back(self) -> None:
         self._over = True

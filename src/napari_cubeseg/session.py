@@ -309,9 +309,9 @@ class Session:
     def _removed(self, event: Any) -> None:
         layer = event.value
         self.cubes.forget(layer)
-        self.desks.clear(layer)
         if event.value is self.labels_layer:
             self._use_labels(None)
+        self.desks.clear(layer)
         if event.value is self.cube_layer:
             rest = our.cube_layers(self.viewer)
             self.use_cube(rest[-1] if rest else None)

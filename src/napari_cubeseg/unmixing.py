@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Image, Layer
+from napari.layers import Image
 from napari.utils.notifications import show_error
 from numpy.typing import NDArray
 from psygnal import Signal
@@ -130,11 +130,8 @@ class Components:
             for layer, (_, keywords, _) in zip(mine, wanted, strict=True):
                 layer.colormap = keywords["colormap"]
             return
-        place, visible = viewer.layers.index(mine[0]), mine[0].visible
-        for layer in mine:
-            viewer.layers.remove(layer)
-        for turn, one in enumerate(wanted):
-            made = Layer.create(*one)
-            made.visible = visible
-            viewer.layers.insert(place + turn, made)
+        visible = mine[0].visible
+        our.put_images(viewer, mine, wanted, viewer.layers.index(mine[-1]) + 1)
+        for layer in self.layers:
+            layer.visible = visible
         our.link_contrast(self.layers)

@@ -61,12 +61,15 @@ class Workbench:
         self._own = False
         self._preview: NDArray[np.int32] | None = None
         self._queue: deque[tuple[Edit, Pixels]] = deque()
+        # what could not be read, also on an earlier bench of the same layer
+        self._unread: list[tuple[Edit, Pixels]] = layer.metadata[our.KEY].pop("unread", [])
         self._control = Control()
-        self._reading = False
+        self._reading: tuple[Edit, Pixels] | None = None
         self._waiting: list[Callable[[], None]] = []
         for name in _EVENTS:
             getattr(layer.events, name).connect(self._painted)
         layer.undo, layer.redo = self.undo, self.redo
+        self.catch_up()
 
     @property
     def result(self) -> Segmentation:
@@ -77,8 +80,8 @@ class Workbench:
 
     @property
     def settled(self) -> bool:
-        """Whether the class spectra hold all that was painted."""
-        return not self._queue and not self._reading
+        """Whether the class spectra hold all that was painted, as far as it can be read."""
+        return not self._queue and self._reading is None
 
     def when_settled(self, then: Callable[[], None]) -> None:
         """Call back once they do; now if so already."""
@@ -96,16 +99,27 @@ class Workbench:
         for name in ("undo", "redo"):
             vars(self.layer).pop(name, None)
         self._control.cancel()
+        left = [*self._unread, *self._queue] + ([] if self._reading is None else [self._reading])
+        self._queue.clear()
+        if left:
+            self.layer.metadata[our.KEY]["unread"] = left
+
+    def catch_up(self) -> None:
+        """Read what could not be read before, where the cube has come."""
+        if self._unread and self._cube() is not None:
+            self._queue.extend(self._unread)
+            self._unread.clear()
+            self._go_on()
 
     # operations
 
     def merge(self, class_ids: Sequence[int]) -> bool:
         """Make classes one; the first keeps its name."""
-        return self._make(lambda: editing.merge(self.result, class_ids, self.settled))
+        return self._make(lambda: editing.merge(self.result, class_ids, self.settled and not self._unread))
 
     def delete(self, class_ids: Sequence[int]) -> bool:
         """Take classes away; their pixels are unassigned."""
-        return self._make(lambda: editing.delete(self.result, class_ids, self.settled))
+        return self._make(lambda: editing.delete(self.result, class_ids, self.settled and not self._unread))
 
     @property
     def split_last(self) -> int | None:
@@ -204,6 +218,7 @@ class Workbench:
         step = self.history.last
         made = self.history.undo()
         if made is None or step is None:
+            self.preview(None)
             show_info("There is nothing to undo")
             return
         self._hold(made)
@@ -215,6 +230,7 @@ class Workbench:
         step = self.history.next
         made = self.history.redo()
         if made is None or step is None:
+            self.preview(None)
             show_info("There is nothing to redo")
             return
         if isinstance(step, Edit):
@@ -333,35 +349,39 @@ class Workbench:
         self._go_on()
 
     def _go_on(self) -> None:
-        if self._reading:
+        if self._reading is not None:
             return
         cube = self._cube()
-        # what was undone meanwhile need not be read; without the cube only the numbers follow
-        while self._queue and (cube is None or not self._queue[0][1].wanted or self._queue[0][1].sums is not None):
+        if cube is None:
+            # only the numbers follow, until it is opened again
+            self._unread.extend(self._queue)
+            self._queue.clear()
+        # what was undone meanwhile need not be read
+        while self._queue and (not self._queue[0][1].wanted or self._queue[0][1].sums is not None):
             self._queue.popleft()
         if not self._queue or cube is None:
             waiting, self._waiting = self._waiting, []
             for then in waiting:
                 then()
             return
-        edit, part = self._queue.popleft()
-        self._reading = True
+        edit, part = self._reading = self._queue.popleft()
         width = edit.result.labels.shape[1]
 
         def counted(sums: Any) -> None:
-            self._reading = False
+            self._reading = None
             edit.count(part, sums)
             self.changed.emit()
             self._go_on()
 
         def failed(error: CubeSegError) -> None:
-            self._reading = False
+            self._unread += [(edit, part), *self._queue]
             self._queue.clear()
+            self._reading = None
             show_error(f"{error}; the spectra of the classes do not follow what was painted")
             self._go_on()
 
         def stopped() -> None:
-            self._reading = False
+            self._reading = None
 
         same = replace(part)
         self._runner()(lambda: edits.counted(same, cube, width), self._control, ignore, counted, failed, stopped)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 import cubeseg
-from cubeseg import FitConfig
+from cubeseg import FitConfig, open_cube
 from cubeseg.cube import Cube
+from cubeseg.errors import DataError
+from napari_cubeseg.jobs import run_now
+from napari_cubeseg.layers import cube_layer
 from tests.napari_cubeseg.helpers import check_spectra, paint, run_job, slide
 
 # corrections
@@ -332,6 +336,18 @@ def test_a_number_that_cannot_be_had_brings_the_labels_back(done, notified):
     assert (done.labels_layer.data == done.result.labels).all()
 
 
+@pytest.mark.parametrize("way", ["undo", "redo"])
+def test_what_a_slider_shows_goes_where_there_is_nothing_to_undo(done, way):
+    bench, before = done.workbench, done.labels_layer.data.copy()
+    done.adjustments.begin()
+    done.adjustments.coarsen(2)
+    assert (bench.layer.data != before).any()
+    getattr(bench, way)()
+    assert (bench.layer.data == before).all()
+    done.adjustments.release()
+    assert (bench.layer.data == before).all()
+
+
 def test_two_layers_keep_their_own_histories(done):
     first = done.labels_layer
     before = first.data.copy()
@@ -389,3 +405,49 @@ def test_a_duplicate_of_the_layer_is_a_segmentation_of_its_own(done):
     assert (first.data == before).all()
     done.viewer.layers.selection.active = first
     assert len(done.result.classes) == 6
+
+
+def test_strokes_without_the_cube_are_counted_when_it_comes_back(done, painting_file):
+    layer = done.labels_layer
+    done.viewer.layers.remove(done.cube_layer)
+    paint(layer, (2, 9), (3, 8), 2)
+    done.workbench.merge([3, 4])
+    done.workbench.delete([5])
+    done.add(cube_layer(open_cube(painting_file)))
+    assert done.labels_layer is layer
+    check_spectra(done)
+    while done.workbench.history.last is not None:
+        done.workbench.undo()
+    check_spectra(done)
+
+
+def test_strokes_that_were_not_read_yet_come_back_with_the_layer(done):
+    waiting = []
+    done.runner = lambda *job, **_: waiting.append(job)
+    layer = done.labels_layer
+    paint(layer, (2, 9), (3, 8), 2)
+    done.viewer.layers.remove(layer)
+    done.runner = run_now
+    done.autosave.bring_back_layer()
+    assert done.labels_layer is layer
+    check_spectra(done)
+
+
+def test_strokes_that_could_not_be_read_are_read_later(done, painting_file, notified):
+    broken = open_cube(painting_file)
+    whole = broken.data
+    done.cube_layer.metadata["cubeseg"]["cube"] = replace(broken, data=_Broken(whole))
+    paint(done.labels_layer, (2, 9), (3, 8), 2)
+    assert "do not follow" in notified[-1]
+    done.add(cube_layer(open_cube(painting_file)))
+    check_spectra(done)
+
+
+class _Broken:
+    """A cube whose file has gone."""
+
+    def __init__(self, whole):
+        self.shape, self.dtype, self.ndim = whole.shape, whole.dtype, 3
+
+    def __getitem__(self, key):
+        raise DataError("painting.h5: is no longer there")

@@ -14,7 +14,7 @@ from cubeseg.clustering.iterative import Clustering, align, iterative_kmeans
 from cubeseg.clustering.rank import most_classes, noise_rank
 from cubeseg.config import FitConfig
 from cubeseg.cube import Cube
-from cubeseg.errors import ConfigError, CubeSegError, JobError
+from cubeseg.errors import ConfigError, CubeSegError, JobError, first_line
 from cubeseg.events import FitEvent, on_bar, reported
 from cubeseg.models import Model, model_class
 from cubeseg.parallel.executor import HERE, Executor
@@ -49,6 +49,9 @@ __all__ = [
 
 Float32 = NDArray[np.float32]
 Int32 = NDArray[np.int32]
+
+# torch's words for it
+_NO_MEMORY = ("out of memory", "allocate memory", "not enough memory")
 
 
 def segment(cube: Cube, config: FitConfig | None = None, **options: Any) -> Segmentation:
@@ -127,13 +130,14 @@ def guarded(cube: Cube) -> Iterator[None]:
         yield
     except CubeSegError:
         raise
-    except MemoryError as error:
-        raise JobError("not enough memory; set a smaller 'memory' or crop the cube") from error
     except OSError as error:
         raise JobError(f"{cube.source.path or 'the cube'}: could not be read further ({error})") from error
-    except RuntimeError as error:
-        # torch reports exhausted memory and failing devices this way
-        raise JobError(f"the computation failed: {str(error).splitlines()[0]}") from error
+    except (MemoryError, RuntimeError) as error:
+        # torch reports exhausted memory and failing devices by a RuntimeError
+        said = first_line(error)
+        if isinstance(error, MemoryError) or any(word in said.lower() for word in _NO_MEMORY):
+            raise JobError("not enough memory; set a smaller 'memory' or crop the cube") from error
+        raise JobError(f"the computation failed: {said}; if it happens again, try device 'cpu'") from error
 
 
 def executor_of(config: FitConfig) -> AbstractContextManager[Executor]:

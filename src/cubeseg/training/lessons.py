@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeseg.config import FitConfig
-from cubeseg.errors import JobError
+from cubeseg.errors import JobError, first_line
 from cubeseg.events import FitEvent, Stage, on_bar
 from cubeseg.metrics import information
 from cubeseg.models import Model
@@ -186,6 +186,8 @@ def train(
     ------
     JobError
         If the loss is not finite in the first epoch.
+    MemoryError, RuntimeError
+        If memory or device fail in the first epoch; later, the model so far is kept.
     """
     import torch
 
@@ -206,16 +208,24 @@ def train(
         for step in range(per_epoch):
             chosen = np.sort(order[step * batch : (step + 1) * batch])
             progress = (epoch + step / per_epoch) / epochs
-            terms = lesson.loss(chosen, progress)
-            optimiser.zero_grad(set_to_none=True)
-            terms["total"].backward()
-            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-            if not torch.isfinite(terms["total"]) or not torch.isfinite(norm):
-                note = _broken(epoch, float(terms["total"].detach()), config)
+            failure = ""
+            try:
+                terms = lesson.loss(chosen, progress)
+                optimiser.zero_grad(set_to_none=True)
+                terms["total"].backward()
+                norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+                if not torch.isfinite(terms["total"]) or not torch.isfinite(norm):
+                    failure = _broken(epoch, float(terms["total"].detach()), config)
+            except (MemoryError, RuntimeError) as error:
                 if epoch == 0:
-                    raise JobError(note)
+                    raise
+                # torch tells of exhausted memory and of devices that fail by a RuntimeError
+                failure = f"the training stopped in epoch {epoch + 1} ({first_line(error)})"
+            if failure:
+                if epoch == 0:
+                    raise JobError(failure)
                 model.reset(good)
-                notes.append(f"{note}; the model of epoch {epoch} was kept")
+                notes.append(f"{failure}; the model of epoch {epoch} was kept")
                 yield FitEvent("train", on_bar("train", 1.0), notes[-1], epoch, epochs)
                 return labels
             optimiser.step()

@@ -39,7 +39,8 @@ class ComponentsPanel(QWidget):
         layout.addLayout(grid)
         layout.addWidget(self._said)
         for signal in (session.components.changed, session.result_changed, session.run_changed):
-            signal.connect(lambda *_: self._refresh())
+            # a bound method, not a lambda: signals let go of those of widgets that are gone
+            signal.connect(self._refresh)
         self._refresh()
 
     def _refresh(self) -> None:

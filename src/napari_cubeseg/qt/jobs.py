@@ -6,12 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 from napari.qt import threading as napari_threading
+from qtpy.QtCore import QThreadPool
 from superqt.utils import create_worker
 
 from cubeseg.errors import CubeSegError, JobError
 from napari_cubeseg.jobs import Cancelled, Control, Steps, controlled
 
 __all__ = ["run_in_thread"]
+
+# Qt has one thread for each core; runs that pause and reads that do not come back would keep all others waiting
+_THREADS = 32
 
 
 def run_in_thread(
@@ -35,6 +39,9 @@ def run_in_thread(
         else:
             on_error(error if isinstance(error, CubeSegError) else JobError(str(error)))
 
+    pool = QThreadPool.globalInstance()
+    if pool is not None:
+        pool.setMaxThreadCount(max(pool.maxThreadCount(), _THREADS))
     create = napari_threading.create_worker if title else create_worker
     worker = create(controlled, make, control, _start_thread=False, _ignore_errors=True)
     worker.yielded.connect(on_event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from napari.utils.notifications import show_error
@@ -68,10 +69,11 @@ class LibraryTab(QWidget):
         self._soon.setSingleShot(True)
         self._soon.setInterval(120)
         self._soon.timeout.connect(self._match)
-        self._remove.currentIndexChanged.connect(lambda *_: self._soon.start())
+        self._remove.currentIndexChanged.connect(self._match_soon)
         self.best.itemChanged.connect(self._ticked)
         for signal in (session.selection_changed, session.pixel_changed, session.cube_changed, session.result_changed):
-            signal.connect(lambda *_: self._soon.start())
+            # a bound method, not a lambda: signals let go of those of widgets that are gone
+            signal.connect(self._match_soon)
 
     def use(self, path: str | Path) -> None:
         """Load a library in the background."""
@@ -126,6 +128,9 @@ class LibraryTab(QWidget):
         if result is not None and selected:
             return result.info(selected[0]).name, result.spectra.mean(selected[0])
         return None if pixel is None else ("the clicked pixel", np.asarray(pixel.spectrum, np.float64))
+
+    def _match_soon(self, *_: Any) -> None:
+        self._soon.start()
 
     def _match(self) -> None:
         cube, target = self._session.cube, self._target()
