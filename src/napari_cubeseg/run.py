@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
+from napari.utils.notifications import show_error
 from numpy.typing import NDArray
 
 from cubeseg.config import FitConfig
@@ -16,10 +17,14 @@ from cubeseg.cube import Cube
 from cubeseg.errors import CubeSegError
 from cubeseg.segmentation import Segmentation
 from cubeseg.training.fitting import FitEvent, fit
+from cubeseg.training.series import segment_series
 from napari_cubeseg import layers as our
 from napari_cubeseg.jobs import Control, Runner, ignore
 
 __all__ = ["Run"]
+
+# results, and reasons where there is none, by the place of the cube
+Outcome = tuple[dict[int, Segmentation], dict[int, CubeSegError]]
 
 
 class Run:
@@ -32,11 +37,13 @@ class Run:
     ----------
     viewer : ViewerModel
     cube : Cube
+    others : sequence of Cube
+        Learn with it, and get results with the same classes.
     """
 
-    def __init__(self, viewer: ViewerModel, cube: Cube) -> None:
+    def __init__(self, viewer: ViewerModel, cube: Cube, others: Sequence[Cube] = ()) -> None:
         self.control = Control()
-        self._viewer, self._cube = viewer, cube
+        self._viewer, self._cube, self._others = viewer, cube, tuple(others)
         self._hidden: list[Layer] = []
         self._preview: Labels | None = None
         self._over = False
@@ -57,10 +64,22 @@ class Run:
                     self._show(event.labels)
                 progressed(event)
 
-        def on_done(result: Segmentation) -> None:
-            if not self._over:
-                self._over = True
-                finished(result, self._keep(result))
+        def on_done(outcome: Outcome) -> None:
+            if self._over:
+                return
+            self._over = True
+            results, reasons = outcome
+            if 0 not in results:
+                self._take_back()
+            if not results:
+                failed(next(iter(reasons.values())))
+                return
+            for error in reasons.values():
+                show_error(str(error))
+            # the cube that the run was started on comes last, so it stays the active one
+            for place in sorted(results, reverse=True):
+                run = Run(self._viewer, self._others[place - 1]) if place else self
+                finished(results[place], run._keep(results[place], place == 0))
 
         def on_error(error: CubeSegError) -> None:
             if not self._over:
@@ -70,8 +89,8 @@ class Run:
         if not config.threads:
             # one core is left to the window; without it both would wait for each other
             config = replace(config, threads=max(1, (os.cpu_count() or 2) - 1))
-        cube, title = self._cube, f"Segmenting {self._cube.source.name}"
-        runner(lambda: fit(cube, config), self.control, on_event, on_done, on_error, ignore, title=title)
+        cubes, title = (self._cube, *self._others), f"Segmenting {self._cube.source.name}"
+        runner(lambda: _steps(cubes, config), self.control, on_event, on_done, on_error, ignore, title=title)
 
     def cancel(self) -> None:
         """Stop, and take the preview away."""
@@ -100,8 +119,9 @@ class Run:
         self._preview = made
         return made
 
-    def _keep(self, result: Segmentation) -> Labels:
+    def _keep(self, result: Segmentation, shown: bool) -> Labels:
         layer = self._show(result.labels.copy())
+        layer.visible = shown
         layer.metadata[our.KEY] |= {"role": "labels", "result": result}
         our.show_classes(layer, result)
         # switching editable off and on also clears the undo history of the previews
@@ -132,3 +152,12 @@ class Run:
         for item in self._hidden:
             if item in self._viewer.layers:
                 item.visible = True
+
+
+def _steps(cubes: Sequence[Cube], config: FitConfig) -> Generator[FitEvent, None, Outcome]:
+    if len(cubes) == 1:
+        return {0: (yield from fit(cubes[0], config))}, {}
+    found: dict[int, Segmentation] = {}
+    openers = [lambda cube=cube: cube for cube in cubes]
+    outcome = yield from segment_series(openers, config, found.__setitem__)
+    return found, outcome.failed

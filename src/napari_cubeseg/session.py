@@ -193,15 +193,17 @@ class Session:
         """Add a layer data tuple to the viewer."""
         return self.viewer.add_layer(Layer.create(*layer))
 
-    def start(self, config: FitConfig) -> None:
-        """Train and cluster the active cube; ignored while a run is under way."""
+    def start(self, config: FitConfig, together: bool = False) -> None:
+        """Train and cluster the active cube, or all open ones `together`; ignored while a run is under way."""
         cube = self.cube
         if self.running:
             return
         if cube is None:
             show_error("Open a cube first: drop a file on the window, or File > Open Sample > napari-cubeseg")
             return
-        self._run = run = Run(self.viewer, cube)
+        layers = our.cube_layers(self.viewer) if together else []
+        others = [our.cube_of(item) for item in layers if item is not self.cube_layer]
+        self._run = run = Run(self.viewer, cube, [other for other in others if other is not None])
         self.run_changed.emit()
         run.start(config, self.runner, self.progressed.emit, self._finished, self._failed)
 

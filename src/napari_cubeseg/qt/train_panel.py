@@ -6,12 +6,13 @@ from typing import Any
 
 from magicgui.widgets import ComboBox, Container, FloatSpinBox, SpinBox
 from napari.utils.notifications import show_error
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from cubeseg.config import FitConfig, Ramp
 from cubeseg.errors import ConfigError
 from cubeseg.training.fitting import FitEvent
+from napari_cubeseg import layers as our
 from napari_cubeseg.qt.plots import LossPlot
 from napari_cubeseg.qt.settings_menu import SettingsMenu
 from napari_cubeseg.session import Session
@@ -73,6 +74,11 @@ class TrainPanel(QWidget):
             buttons.addWidget(button)
         self.settings = SettingsMenu(session, self.config, self)
         buttons.addWidget(self.settings)
+        self.together = QCheckBox("All open cubes together", self)
+        self.together.setObjectName("cubeseg.train.together")
+        self.together.setToolTip(
+            "Learn the classes from all open cubes, so that a class means the same in each; it may be absent in some"
+        )
         self._bar = QProgressBar(self)
         self._bar.setObjectName("cubeseg.train.progress")
         self._bar.setRange(0, 1000)
@@ -87,16 +93,21 @@ class TrainPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._main.native)
         layout.addWidget(folded)
+        layout.addWidget(self.together)
         layout.addLayout(buttons)
         layout.addWidget(self._bar)
         layout.addWidget(self._status)
         layout.addWidget(self.losses)
         session.run_changed.connect(self._refresh)
         session.cube_changed.connect(self._refresh)
+        for event in (session.viewer.layers.events.inserted, session.viewer.layers.events.removed):
+            event.connect(self._offer)
+        self.method.changed.connect(self._offer)
         session.progressed.connect(self._show)
         session.result_changed.connect(self._summarise)
         session.viewer.events.theme.connect(self._theme)
         self._refresh()
+        self._offer()
         self._bar.hide()
         self.losses.hide()
 
@@ -165,7 +176,12 @@ class TrainPanel(QWidget):
             return
         self.losses.restart()
         self._bar.setValue(0)
-        self._session.start(config)
+        self._session.start(config, together=not self.together.isHidden() and self.together.isChecked())
+
+    def _offer(self, *_: Any) -> None:
+        """Several cubes share their classes where a method learns from patches."""
+        several = len(our.cube_layers(self._session.viewer)) > 1
+        self.together.setVisible(several and self.method.value == "global")
 
     def _pause(self) -> None:
         if self._session.paused:
@@ -180,6 +196,7 @@ class TrainPanel(QWidget):
         self.cancel.setEnabled(running)
         self.pause.setText("Resume" if self._session.paused else "Pause")
         self._main.enabled = self._options.enabled = not running
+        self.together.setEnabled(not running)
         self._bar.setVisible(running)
         if self._session.paused:
             self._status.setText("Paused")
