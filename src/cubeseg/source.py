@@ -12,6 +12,9 @@ import numpy as np
 
 __all__ = ["Source", "Spatial"]
 
+# unit of the pixel size, what people read sizes in, how many of these make one
+_READ = {"um": ("mm", 1e-3), "µm": ("mm", 1e-3), "micrometer": ("mm", 1e-3), "deg": ("arcsec", 3600.0)}
+
 
 @dataclass(frozen=True)
 class Spatial:
@@ -30,6 +33,21 @@ class Spatial:
     pixel_size: tuple[float, float] = (1.0, 1.0)
     unit: str = "pixel"
     wcs: str = ""
+
+    def area_text(self, area: float) -> str:
+        """An area in squares of `unit` for people, ``"354 mm²"``; empty where the file does not say."""
+        if not self.unit or self.unit == "pixel":
+            return ""
+        name, factor = _READ.get(self.unit, (self.unit, 1.0))
+        return f"{_short(area * factor**2)} {name}²"
+
+    def size_text(self, shape: tuple[int, int]) -> str:
+        """Width and height of an image of that shape (y, x) for people, ``"48 × 36 mm"``; empty likewise."""
+        if not self.unit or self.unit == "pixel":
+            return ""
+        name, factor = _READ.get(self.unit, (self.unit, 1.0))
+        height, width = (n * size * factor for n, size in zip(shape, self.pixel_size, strict=True))
+        return f"{_short(width)} × {_short(height)} {name}"
 
 
 @dataclass(frozen=True)
@@ -79,3 +97,7 @@ class Source:
                 file.seek(int(offset))
                 digest.update(file.read(part))
         return digest.hexdigest()
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -9,6 +9,7 @@ from cubeseg.axis import SpectralAxis, normalise_unit
 from cubeseg.cube import Cube, Noise, Source
 from cubeseg.errors import DataError
 from cubeseg.io.lazy import AxisView
+from cubeseg.source import Spatial
 
 
 @pytest.mark.parametrize(
@@ -184,3 +185,16 @@ def test_memory_can_be_swept():
     from cubeseg.pages import swept
 
     swept()
+
+
+@pytest.mark.parametrize(
+    ("spatial", "area", "size"),
+    [
+        (Spatial((500, 250), "um"), "354 mm²", "24 × 24 mm"),
+        (Spatial((0.2, 0.2), "arcsec"), "354,000,000 arcsec²", "19.2 × 9.6 arcsec"),
+        (Spatial(), "", ""),
+    ],
+)
+def test_sizes_for_people(spatial, area, size):
+    assert spatial.area_text(3.54e8) == area
+    assert spatial.size_text((48, 96)) == size

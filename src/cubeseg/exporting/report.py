@@ -103,8 +103,8 @@ def write_report(result: Segmentation, path: str | Path) -> Generator[FitEvent, 
 
 def _summary(result: Segmentation) -> str:
     height, width = result.labels.shape
-    size, unit = result.spatial.pixel_size, result.spatial.unit
-    extent = "" if unit == "pixel" else f" ({width * size[1]:.4g} × {height * size[0]:.4g} {unit})"
+    size = result.spatial.size_text((height, width))
+    extent = f" ({size})" if size else ""
     free = int((result.labels == 0).sum())
     text = f"{len(result.classes)} classes, {width} × {height} pixels{extent}, {len(result.axis)} bands"
     return f"{text}; {free:,} pixels without a class" if free else text
@@ -158,13 +158,12 @@ def _figure(pixels: NDArray[np.uint8], caption: str, scaled: Segmentation | None
 
 
 def _classes(result: Segmentation) -> str:
-    unit = "px" if result.spatial.unit == "pixel" else f"{result.spatial.unit}²"
     rows = []
     for row in result.table():
         rows.append(
             f'<tr><td>{_swatch(row["colour"])} {escape(row["name"])}</td><td class="number">{row["pixels"]:,}</td>'
             f'<td class="number">{100 * row["share"]:.1f} %</td>'
-            f'<td class="number">{row["area"]:,.4g} {escape(unit)}</td>'
+            f'<td class="number">{escape(result.spatial.area_text(row["area"]))}</td>'
             f'<td class="number">{row["confidence"]:.2f}</td><td>{escape(row["note"])}</td></tr>'
         )
     head = (

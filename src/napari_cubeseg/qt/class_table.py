@@ -8,6 +8,7 @@ from qtpy.QtCore import QAbstractTableModel, QItemSelection, QItemSelectionModel
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
+from cubeseg.source import Spatial
 from napari_cubeseg.session import Session
 
 __all__ = ["ClassTable", "ClassView"]
@@ -37,14 +38,14 @@ class ClassTable(QAbstractTableModel):
         super().__init__(parent)
         self._session = session
         self.rows: list[dict[str, Any]] = []
-        self.unit = ""
+        self.spatial = Spatial()
         self.refresh()
 
     def refresh(self) -> None:
         """Take over the session's classes; keeps the selection where the classes stay the same."""
         result = self._session.result
         rows = [] if result is None else result.table()
-        self.unit = "" if result is None else result.spatial.unit
+        self.spatial = Spatial() if result is None else result.spatial
         if [r["id"] for r in rows] == [r["id"] for r in self.rows]:
             self.rows = rows
             if rows:
@@ -92,7 +93,7 @@ class ClassTable(QAbstractTableModel):
             _COLOUR: "",
             _NAME: row["name"],
             _PIXELS: f"{row['pixels']:,}",
-            _AREA: _area(row["area"], self.unit),
+            _AREA: self.spatial.area_text(row["area"]),
             _SURE: f"{row['confidence']:.2f}",
             _NOTE: row["note"],
         }.get(column, "")
@@ -159,7 +160,7 @@ class ClassView(QTableView):
         """Show the session's classes as they are now."""
         self.classes.refresh()
         # without a pixel size there is no area
-        self.setColumnHidden(_AREA, not any(_area(row["area"], self.classes.unit) for row in self.classes.rows))
+        self.setColumnHidden(_AREA, not any(self.classes.spatial.area_text(row["area"]) for row in self.classes.rows))
         self.setFixedHeight(min(44 + 24 * max(len(self.classes.rows), 3), 330))
         self.setColumnWidth(_NAME, min(max(self.sizeHintForColumn(_NAME) + 6, _NARROW), _WIDE))
         self._show_selection()
@@ -206,15 +207,3 @@ def _swatch(colour: str) -> QIcon:
     icon = QIcon(patch)
     icon.addPixmap(patch, QIcon.Mode.Selected)
     return icon
-
-
-# (unit of the pixel size, what areas are told in, pixel unit in that one)
-_LARGER = {"um": ("mm", 1e-3), "µm": ("mm", 1e-3), "micrometer": ("mm", 1e-3), "deg": ("arcsec", 3600.0)}
-
-
-def _area(area: float, unit: str) -> str:
-    if not unit or unit == "pixel":
-        return ""
-    name, factor = _LARGER.get(unit, (unit, 1.0))
-    value = area * factor**2
-    return f"{value:,.0f} {name}²" if value >= 100 else f"{value:.3g} {name}²"
