@@ -2,10 +2,10 @@
 
     python benchmarks/faults.py [--kills 100] [--seed 0] [--small FOLDER]
 
-A child process does the same again and again; at a moment of two rounds, drawn at random, it gets SIGKILL. Then every file under its
-final name must open and hold what one of the two runs writes into it. Temporary files that are left behind are counted;
-the next process that writes the same file takes them away. `--small` names a folder on a disk of few MiB (as root:
-``mount -t tmpfs -o size=2m tmpfs FOLDER``): results are saved there until it is full.
+A child process does the same again and again; at a moment of two rounds, drawn at random, it gets SIGKILL. Then every
+file under its final name must open and hold what one of the two runs writes into it. Temporary files that are left behind
+are counted; the next process that writes the same file takes them away. `--small` names a folder on a disk of few MiB
+(as root: ``mount -t tmpfs -o size=2m tmpfs FOLDER``): results are saved there until it is full.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ _EXPORT = _ROUNDS.format(
 _SEGMENT = _ROUNDS.format(
     before="from cubeseg.cli import main; import io",
     round="    sys.stdout = io.StringIO()\n"
-    "    main(['segment', sys.argv[1], '-o', sys.argv[2], '--method', 'pca', '--clusters', str(turn % 2 + 3), '--force'])",
+    "    main(['segment', sys.argv[1], '-o', sys.argv[2], '--method', 'pca', '--clusters', str(turn % 2 + 3),\n"
+    "        '--force'])",
 )
 
 
