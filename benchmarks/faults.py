@@ -3,7 +3,7 @@
     python benchmarks/faults.py [--kills 100] [--seed 0] [--small FOLDER]
 
 A child process does the same again and again; at a moment of two rounds, drawn at random, it gets SIGKILL. Then every
-file under its final name must open and hold what one of the two runs writes into it. Temporary files that are left behind
+file under its final name must open and hold what one of the two runs writes into it. Temporary files that are left over
 are counted; the next process that writes the same file takes them away. `--small` names a folder on a disk of few MiB
 (as root: ``mount -t tmpfs -o size=2m tmpfs FOLDER``): results are saved there until it is full.
 """
