@@ -2,10 +2,10 @@
 
     python benchmarks/faults.py [--kills 100] [--seed 0] [--small FOLDER]
 
-A child process does the same again and again; at a moment drawn at random it gets SIGKILL. Then every file under its
-final name must open and hold what one of the two runs writes into it. Temporary files that are left behind are counted;
-the next process that writes the same file takes them away. `--small` names a folder on a disk of few MiB (as root:
-``mount -t tmpfs -o size=2m tmpfs FOLDER``): results are saved there until it is full.
+A child process does the same again and again; at a moment of two rounds, drawn at random, it gets SIGKILL. Then every
+file under its final name must open and hold what one of the two runs writes into it. Temporary files that are left over
+are counted; the next process that writes the same file takes them away. `--small` names a folder on a disk of few MiB
+(as root: ``mount -t tmpfs -o size=2m tmpfs FOLDER``): results are saved there until it is full.
 """
 
 from __future__ import annotations
@@ -21,36 +21,34 @@ from pathlib import Path
 
 import numpy as np
 
-# writes results whose labels are all alike, class 1 and class 2 in turn, until it is killed
-_SAVE = """
-import sys
-from cubeseg.bundle import load, save
-result = load(sys.argv[1])
-print("ready", flush=True)
-for turn in range(100000):
-    result.labels[...] = turn % 2 + 1
-    save(result, sys.argv[2])
+# does a round again and again until it is killed; tells how long the second one took
+_ROUNDS = """
+import sys, time
+from itertools import count
+{before}
+for turn in count():
+    start = time.monotonic()
+{round}
+    if turn == 1:
+        sys.stdout = sys.__stdout__
+        print(time.monotonic() - start, flush=True)
 """
-_EXPORT = """
-import sys
-from cubeseg.bundle import load
-from cubeseg.exporting import export
-result = load(sys.argv[1])
-print("ready", flush=True)
-for turn in range(100000):
-    result.labels[...] = turn % 2 + 1
-    export(result, sys.argv[2], ["tiff", "png", "fits", "csv", "geojson", "hdf5"], "e")
-"""
-_SEGMENT = """
-import sys
-from cubeseg.cli import main
-print("ready", flush=True)
-for turn in range(100000):
-    seed = str(turn % 2)
-    main(["segment", sys.argv[1], "-o", sys.argv[2], "--method", "pca", "--clusters", "4", "--seed", seed, "--force"])
-"""
-# seconds after the child is ready in which it is killed: a few rounds of what it does
-_WITHIN = {"save": 0.5, "export": 2.0, "segment": 2.5}
+# results whose labels are all alike, class 1 and class 2 in turn
+_SAVE = _ROUNDS.format(
+    before="from cubeseg import load; result = load(sys.argv[1])",
+    round="    result.labels[...] = turn % 2 + 1; result.save(sys.argv[2])",
+)
+_EXPORT = _ROUNDS.format(
+    before="from cubeseg import load; from cubeseg.exporting import export; result = load(sys.argv[1])",
+    round="    result.labels[...] = turn % 2 + 1\n"
+    "    export(result, sys.argv[2], ['tiff', 'png', 'fits', 'csv', 'geojson', 'hdf5'], 'e')",
+)
+_SEGMENT = _ROUNDS.format(
+    before="from cubeseg.cli import main; import io",
+    round="    sys.stdout = io.StringIO()\n"
+    "    main(['segment', sys.argv[1], '-o', sys.argv[2], '--method', 'pca', '--clusters', str(turn % 2 + 3),\n"
+    "        '--force'])",
+)
 
 
 def result_file(folder: Path) -> tuple[Path, Path]:
@@ -64,15 +62,16 @@ def result_file(folder: Path) -> tuple[Path, Path]:
     return cube, path
 
 
-def killed(program: str, arguments: list[Path], seconds: float) -> None:
-    """Start a child, and kill it so many seconds after it is ready."""
+def killed(program: str, arguments: list[Path], part: float) -> None:
+    """Start a child, and kill it when it has done so many further rounds."""
     command = [sys.executable, "-c", program, *map(str, arguments)]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert child.stdout is not None
     try:
-        if child.stdout.readline() != b"ready\n":
-            raise RuntimeError("the child did not begin")
-        time.sleep(seconds)
+        told = child.stdout.readline()
+        if not told:
+            raise RuntimeError("the child ended before its second round")
+        time.sleep(part * float(told))
     finally:
         child.kill()
         child.wait()
@@ -91,8 +90,10 @@ def fault_of(path: Path) -> str:
 
     try:
         if path.suffix == ".h5":
-            labels = load(path).labels
-            return "" if path.name == "segmented.h5" or len(np.unique(labels)) == 1 else "labels of two runs"
+            found = load(path)
+            if path.name == "segmented.h5":
+                return "" if len(found.classes) == found.config.clusters[0] else "classes of two runs"
+            return "" if len(np.unique(found.labels)) == 1 else "labels of two runs"
         if path.suffix == ".tif":
             return "" if len(np.unique(tifffile.imread(path))) == 1 else "labels of two runs"
         if path.suffix == ".png":
@@ -125,7 +126,7 @@ def kill_many(what: str, kills: int, seed: int, folder: Path, cube: Path, first:
         "segment": (_SEGMENT, [cube, target / "segmented.h5"]),
     }[what]
     for _ in range(kills):
-        killed(program, arguments, rng.uniform(0, _WITHIN[what]))
+        killed(program, arguments, rng.uniform(0, 2))
         counts["kills"] += 1
         left = [p for p in target.iterdir() if p.name.startswith(".") and p.name.endswith(".part")]
         counts["kills amid writing"] += bool(left)
@@ -168,6 +169,9 @@ def main() -> int:
     """Run, print the counts, and say by the exit status whether anything went wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100, help="of each kind of process")
+    parser.add_argument(
+        "--only", choices=("save", "export", "segment"), nargs="*", default=["save", "export", "segment"]
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--small", type=Path, help="a folder on a disk of a few MiB")
     options = parser.parse_args()
@@ -175,7 +179,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cube, first = result_file(folder)
-        for what in ("save", "export", "segment"):
+        for what in options.only:
             start = time.monotonic()
             counts = kill_many(what, options.kills, options.seed, folder, cube, first)
             faults += counts["FAULTS"]

@@ -22,7 +22,7 @@ from cubeseg.training.applying import apply, fingerprint
 from cubeseg.training.replaying import source_of
 from cubeseg.training.series import segment_series
 
-__all__ = ["SUMMARY", "Job", "OneModel", "Row", "Summary", "each", "outcome", "together"]
+__all__ = ["SUMMARY", "Job", "OneModel", "Row", "Summary", "each", "outcome", "together", "trained"]
 
 SUMMARY = "summary.csv"
 Steps = Generator[FitEvent, None, Segmentation]
@@ -161,7 +161,7 @@ def each(
             if job.output.exists() and cube.source.path and job.output.samefile(cube.source.path):
                 raise DataError(f"{job.output}: is the cube itself; give the results another folder")
             there = _stored(job, cube, known)
-            if there is not None:
+            if there is not None and len(there.run.get("series", [])) < 2:
                 summary.there(number, there)
                 continue
             result = yield from passing(steps(cube), of_all)
@@ -238,6 +238,11 @@ def together(
         [j.opened for j in jobs], config, lambda i, made: summary.keep(i, made, watch.seconds), summary.fail
     )
     yield from steps
+
+
+def trained(result: Segmentation, config: FitConfig) -> bool:
+    """Whether a result was trained with these options, not labelled with the model of another."""
+    return result.config == config and not (result.log and result.log[0]["operation"] == "apply")
 
 
 def _series_there(

@@ -160,7 +160,7 @@ def _batch(options: argparse.Namespace, config: Any, folder: Path) -> None:
         return _hashed(fit(cube, _unmixing(config, options, cube)), options.hash)
 
     def known(result: Any, cube: Any) -> bool:
-        return bool(options.resume and result.config == _unmixing(config, options, cube))
+        return bool(options.resume) and batch.trained(result, _unmixing(config, options, cube))
 
     def told(row: batch.Row) -> None:
         if row.status != "failed":

@@ -86,6 +86,8 @@ def device_of(model: Any) -> str:
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """What may make two runs differ, one line for each: ``"torch 2.4.0, now 2.5.1"``."""
+    if not before:
+        return ["versions, machine and device were not recorded"]
     found = []
     for name in _DECIDING:
         old, new = before.get(name), after.get(name)

@@ -98,6 +98,10 @@ def test_resume_makes_only_what_is_not_whole(cubes, tmp_path, capsys, how):
     assert [row["status"] for row in table(out)] == ["kept", "done", "done"]
     assert os.stat(out / "a.h5").st_mtime_ns == times["a"]
     assert load(out / "b.h5").n_clusters == 4
+    if how:
+        # those that were labelled with the model of the first were not trained themselves
+        assert run(capsys, "segment", *paths(files, "abc"), "-o", out, "--each", "--resume", *PCA)[0] == 0
+        assert [row["status"] for row in table(out)] == ["kept", "done", "done"]
     # with other options everything is made anew
     assert run(capsys, *command, "--method", "pca", "--clusters", 3)[0] == 0
     assert [row["status"] for row in table(out)] == ["done"] * 3

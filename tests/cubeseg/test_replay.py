@@ -166,6 +166,14 @@ def test_one_wrong_pixel_is_seen_on_the_same_machine(tmp_path, capsys, folder, f
     assert "100 % must" in err
 
 
+def test_a_file_of_before_tells_that_nothing_is_known(fresh, cube):
+    result = fresh.copy()
+    result.run = {}
+    found = finish(replay(result, cube))
+    assert found.other == ["versions, machine and device were not recorded"]
+    assert (found.wanted, found.agreement) == (0.99, 1.0)
+
+
 def test_an_operation_that_cannot_be_done_again_is_named(fresh, cube):
     result = fresh.copy()
     editing.rename(result, 1, "x").do()
