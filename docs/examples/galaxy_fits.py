@@ -1,6 +1,6 @@
-"""Two small integral-field cubes as an observatory would hand them out: DATA, STAT (variance), DQ, and a place in the sky.
+"""Two small integral-field cubes as an observatory hands them out: DATA, STAT (variance), DQ, a place in the sky.
 
-    python galaxy_fits.py        # writes galaxy-1.fits and galaxy-2.fits
+Written into the folder in which it is started: galaxy-1.fits and galaxy-2.fits.
 """
 
 import numpy as np
