@@ -124,7 +124,7 @@ def api_index() -> str:
     ]
     first = ("open_cube", "segment", "fit", "refine", "apply", "load")
     for name in (*first, *(n for n in cubeseg.__all__ if n not in first)):
-        lines += [f"::: {_home(cubeseg._WHERE[name], name)}", ""]
+        lines += _shown(_home(cubeseg._WHERE[name], name), f"cubeseg.{name}", 2)
     return "\n".join(lines)
 
 
@@ -134,8 +134,13 @@ def api_page(title: str, text: str, modules: dict[str, Any]) -> str:
     for module, names in modules.items():
         lines += [f"## {module}", ""]
         for name in exported(module) if names == "*" else names:
-            lines += [f"::: {_home(module, name)}", "    options:", "      heading_level: 3", ""]
+            lines += _shown(_home(module, name), f"{module}.{name}", 3)
     return "\n".join(lines)
+
+
+def _shown(home: str, name: str, level: int) -> list[str]:
+    """What is defined at `home`, under the name by which it is imported."""
+    return [f"::: {home}", "    options:", f"      heading_level: {level}", f"      heading: {name}", ""]
 
 
 def exported(module: str) -> list[str]:

@@ -173,14 +173,6 @@ class Desk:
         for note in self.window.findChildren(NapariQtNotification):
             note.close()
         rest(0.6)
-        if "DEBUG" in os.environ:
-            print(
-                [
-                    (type(w).__name__, w.objectName(), w.size(), w.isWindow())
-                    for w in QApplication.allWidgets()
-                    if w.isVisible() and w.width() < 16 and w.height() < 16
-                ]
-            )
 
     def name_classes(self) -> None:
         """Give the classes the names that they have in the truth of the sample."""
@@ -197,9 +189,7 @@ class Desk:
         panel.choose(*panel.chosen, "report")
         bar = self.segment.verticalScrollBar()
         bar.setValue(bar.maximum())
-        for n in range(panel.formats.count()):
-            if panel.formats.item(n).text().startswith("Report"):
-                panel.formats.scrollToItem(panel.formats.item(n))
+        panel.formats.scrollToBottom()
         rest()
 
     def run(self, folder: str, while_training: str = "") -> None:
