@@ -311,7 +311,7 @@ def galaxy() -> None:
     desk.find(QDoubleSpinBox, "cubeseg.spectra.redshift").setValue(0.006)
     desk.see("cubeseg.classes")
     desk.click(32, 32)
-    desk.spectra.plot.setXRange(6480, 6820)
+    desk.spectra.plot.setXRange(6480, 6960)
     desk.take("galaxy-lines")
     desk.press("cubeseg.spectra.tools")
     first = session.cube_layer
