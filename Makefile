@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+DOCS_VENV ?= build/docs-venv
 TORCH ?= torch==2.13.0
 CONSTRAINTS ?= constraints.txt
 QT ?= PyQt6>=6.7,<6.12
@@ -12,7 +13,8 @@ BIN = $(VENV)/bin
 WORKERS ?= 2
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-core lint types imports check setup system clean soak fuzz faults bench
+.PHONY: demo test test-core lint types imports check setup system clean soak fuzz faults bench docs \
+    architecture screenshots package
 
 setup: $(VENV)/.installed
 
@@ -55,8 +57,24 @@ imports: setup
 
 check: lint types imports
 
+# the site, in build/site
+docs:
+	PYTHON="$(PYTHON)" DOCS_VENV="$(DOCS_VENV)" sh scripts/docs.sh
+
+# the picture of the imports in docs/architecture.md
+architecture: setup
+	$(BIN)/python scripts/architecture.py
+
+# the pictures in docs/images, of the real napari (ten minutes); SHOTS=painting for some of them
+screenshots: setup system
+	OMP_NUM_THREADS=1 sh scripts/with-display.sh $(BIN)/python scripts/screenshots.py $(SHOTS)
+
+# wheel and source in dist, looked into and tried in a fresh environment
+package:
+	PYTHON="$(PYTHON)" TORCH="$(TORCH)" CONSTRAINTS="$(CONSTRAINTS)" QT="$(QT)" sh scripts/package.sh
+
 clean:
-	rm -rf build $(VENV)
+	rm -rf build dist $(VENV)
 
 # side by side with the baselines; written into docs/benchmarks.md
 bench: setup

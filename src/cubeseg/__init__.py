@@ -9,7 +9,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+_PACKAGE = "napari-cubeseg"
+# of sources that were never installed
+_UNKNOWN = "0.1.0.dev0"
 
 _WHERE = {
     "Cube": "cubeseg.cube",
@@ -54,8 +56,18 @@ if TYPE_CHECKING:
     from cubeseg.training.refining import refine
     from cubeseg.training.replaying import replay
 
+    __version__: str
+
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            globals()[name] = version(_PACKAGE)
+        except PackageNotFoundError:
+            globals()[name] = _UNKNOWN
+        return globals()[name]
     if name in _WHERE:
         return getattr(import_module(_WHERE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

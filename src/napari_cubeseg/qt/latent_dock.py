@@ -87,7 +87,7 @@ class LatentDock(BottomDock):
             self.plot.addItem(item, ignoreBounds=True)
         self.across, self.up = QComboBox(self), QComboBox(self)
         for box, tip in ((self.across, "What to look along from left to right"), (self.up, "... and upwards")):
-            box.setToolTip(f"{tip}: PC = principal component of the codes")
+            box.setToolTip(f"{tip}; along PC 1 the pixels differ most")
             box.currentTextChanged.connect(self._turned)
         self.density = QCheckBox("Density", self)
         self.density.setToolTip("Show all pixels as a picture of how many lie where, instead of a few thousand points")
@@ -152,7 +152,7 @@ class LatentDock(BottomDock):
             self.points.setData([], [])
             self.picture.clear()
             self.here.setData([], [])
-            self._hint.setText("The codes of all pixels appear here after a run")
+            self._hint.setText("After a run every pixel is a point here; like spectra lie together")
             return
         if not self.isVisible() and self._of is not None:
             return

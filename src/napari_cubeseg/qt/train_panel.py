@@ -51,7 +51,7 @@ class TrainPanel(QWidget):
         )  # fmt: skip
         self.epochs = SpinBox(
             label="Epochs", min=1, max=10000, value=defaults.epochs,
-            tooltip="How often the network sees the training spectra; more takes longer and may separate better",
+            tooltip="How often the training goes through its spectra; more takes longer and may separate better",
         )  # fmt: skip
         self.method.changed.connect(self._range)
         numbers = Container(widgets=[self.least, self.most], layout="horizontal", labels=True)
@@ -87,7 +87,7 @@ class TrainPanel(QWidget):
         self._status.setObjectName("cubeseg.train.status")
         self._status.setWordWrap(True)
         self.losses = LossPlot(session.viewer.theme, self)
-        self.losses.setToolTip("Losses per epoch: they should fall and level off")
+        self.losses.setToolTip("What is not explained yet, after every epoch: it should fall and level off")
 
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -147,19 +147,20 @@ class TrainPanel(QWidget):
             ),
             "network": ComboBox(
                 label="Network", choices=[("variational (InfoVAE)", "infovae"), ("plain autoencoder", "ae")],
-                value=defaults.network, tooltip="A variational network keeps the codes in one compact cloud",
+                value=defaults.network,
+                tooltip="How spectra are learned; the variational way keeps all of them in one compact cloud",
             ),
             "latent": SpinBox(
                 label="Code size", min=1, max=64, value=defaults.latent,
-                tooltip="Numbers that describe a spectrum after the encoder",
+                tooltip="How many numbers stand for a spectrum; more keep finer differences, and more noise",
             ),
             "beta": FloatSpinBox(
                 label="Weight of prior", min=0, max=100, step=0.01, value=defaults.beta.high,
-                tooltip="How strongly the codes are drawn to a normal distribution (beta)",
+                tooltip="How strongly all spectra are held together in one cloud while they are learned (beta)",
             ),
             "gamma": FloatSpinBox(
                 label="Weight of clusters", min=0, max=100, step=0.01, value=defaults.gamma.high,
-                tooltip="How strongly the codes are drawn to their cluster's centre (gamma)",
+                tooltip="How strongly spectra are drawn to the middle of their class while they are learned (gamma)",
             ),
             "seed": SpinBox(
                 label="Seed", min=0, max=2**31 - 1, value=defaults.seed,
