@@ -362,6 +362,9 @@ class Monkey:
     def do_kept(self) -> str:
         return self._press(self.random.choice(["cubeseg.cube.kept", "cubeseg.cube.discard"]))
 
+    def do_answer(self) -> str:
+        return self._press("cubeseg.cube.open")
+
     def do_rename_layer(self) -> str:
         if self.viewer.layers:
             self.random.choice(list(self.viewer.layers)).name = self.random.choice(["a", "b", "Ω x", "classes"])
