@@ -1,12 +1,12 @@
-"""Damaged files in every format: each gives a cube or one line of DataError within ten seconds, whatever was damaged;
-damaged configurations (TOML) one of ConfigError.
+"""Damaged files in every format: each gives a cube or one line of DataError within ten seconds, whatever was damaged.
 
     python scripts/fuzz.py [--cases 10000] [--seed 0] [--formats a.h5 b.bcf ...] [--keep FOLDER]
 
 Healthy files are written by the tests' own helpers; small real ones are added where CUBESEG_DATA holds them. The cases
 run in child processes, so that a crash of a C library is one finding and not the end. Seconds are those of the
 processor, which other programs do not lengthen; a case that takes five minutes by the clock has hung. A cube may take
-longer than a refusal (some formats are unpacked when they are opened), and is only reported.
+longer than a refusal (some formats are unpacked when they are opened), and is only reported. A damaged configuration
+(TOML) is taken or refused by one line of ConfigError.
 """
 
 from __future__ import annotations
@@ -135,7 +135,13 @@ def originals(folder: Path) -> list[Path]:
 
     configuration = folder / "y.toml"
     configuration.write_text(_CONFIGURATION)
-    found = [*healthy_files(folder), configuration, crono(folder / "t.hdf5"), mda(folder / "u.mda"), hypercube(folder / "v.h5")]
+    found = [
+        *healthy_files(folder),
+        configuration,
+        crono(folder / "t.hdf5"),
+        mda(folder / "u.mda"),
+        hypercube(folder / "v.h5"),
+    ]
     if find_spec("fabio"):
         from tests.cubeseg.io.test_edf import ROWS, write
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +16,8 @@ from qtpy.QtTest import QTest
 from cubeseg import open_cube
 from cubeseg.models.deep import DeepModel
 from napari_cubeseg import layers as our
+from napari_cubeseg.jobs import Control
+from napari_cubeseg.qt.jobs import run_in_thread
 from napari_cubeseg.session import session_of
 from tests.napari_cubeseg.test_viewer import (  # noqa: F401
     button,
@@ -128,3 +132,32 @@ def test_a_file_that_was_cut_short_is_told_and_the_window_stays(viewer, docks, t
     session.workbench.merge([1, 2])
     QTest.qWait(50)
     assert (session.labels_layer.data == session.result.labels).all()
+
+
+@pytest.mark.parametrize("how", ["ends", "is cancelled", "is quit by napari"])
+def test_a_long_job_lets_go_of_what_it_held(viewer, how):  # noqa: F811
+    class Load:
+        """What is large."""
+
+    load, control, seen = Load(), Control(), []
+    gone = weakref.ref(load)
+
+    def steps(held=load):
+        yield from range(3 if how == "ends" else 100_000)
+        return held
+
+    told = [lambda *_, held=load: seen.append(held is None) for _ in range(4)]
+    run_in_thread(steps, control, *told, title="A long job")
+    del load, told, steps
+    if how != "ends":
+        wait(lambda: seen, 10)
+    if how == "is cancelled":
+        control.cancel()
+    elif how == "is quit by napari":
+        viewer.window._task_status_manager.cancel_all()
+
+    def let_go():
+        gc.collect()
+        return gone() is None
+
+    wait(let_go, 20)

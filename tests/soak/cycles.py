@@ -92,8 +92,6 @@ def cycle(make: Callable[[], object], path: Path, chance: random.Random) -> str:
     took = until(lambda: not any(worker.is_running for worker in WorkerBase._worker_set), 20 * STOPPED)
     answers.stop()
     assert took < float("inf"), f"{said}: work goes on after the window was closed"
-    del panel, dock, session, viewer
-    QApplication.processEvents()
     return f"{said}, stopped after {took:.2f} s"
 
 
@@ -105,6 +103,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=float("inf"))
     options = parser.parse_args()
     chance, end, curve, slow = random.Random(options.seed), time.monotonic() + options.seconds, [], []
+    from napari.qt import get_qapp
+
+    application = get_qapp()
     with tempfile.TemporaryDirectory() as folder, Watch() as watch:
         os.environ["CUBESEG_SETTINGS"] = folder
         os.environ["NAPARI_CONFIG"] = str(Path(folder) / "napari.yaml")
@@ -118,6 +119,7 @@ def main() -> int:
             watch.doing = f"cycle {count}"
             said = cycle(napari.Viewer, path, chance)
             watch.rest()
+            QApplication.processEvents()
             gc.collect()
             curve.append(memory())
             if float(said.rsplit(" ", 2)[-2]) > STOPPED:
@@ -129,6 +131,7 @@ def main() -> int:
     print(f"{len(curve)} windows; {grown:+.0f} MiB since the libraries are loaded; threads left: {ours or 'none'}")
     for text in [*watch.wrong, *(f"late: {said}" for said in slow)]:
         print("   ", text)
+    application.processEvents()
     return 1 if watch.wrong or ours else 0
 
 
