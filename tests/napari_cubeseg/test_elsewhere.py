@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 
 import pytest
 from qtpy.QtCore import QLocale, Qt
@@ -54,10 +55,12 @@ def test_decimal_commas_and_foreign_letters(make_napari_viewer, german, tmp_path
     session.exports.written.connect(done.append)
     button(segment, "cubeseg.export.run").click()
     wait(lambda: done)
-    tables = [p for p in done[0] if p.suffix == ".csv"]
-    with tables[0].open(encoding="utf-8") as file:
-        rows = list(csv.reader(line for line in file if not line.startswith("#")))
-    assert all(float(value) is not None for value in rows[1])
+    for table in (p for p in done[0] if p.suffix == ".csv"):
+        with table.open(encoding="utf-8") as file:
+            header, *rows = csv.reader(line for line in file if not line.startswith("#"))
+        # a decimal comma would make two cells of one
+        assert {len(row) for row in rows} == {len(header)}
+        assert not any(re.fullmatch(r"-?\d+,\d+", cell) for row in rows for cell in row)
     (kept,) = [p for p in done[0] if p.suffix == ".h5"]
     result = cubeseg.load(kept)
     assert result.info(1).name == "Grün, hell"
