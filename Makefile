@@ -13,7 +13,9 @@ BIN = $(VENV)/bin
 WORKERS ?= 2
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-core lint types imports check setup system clean soak fuzz faults bench docs \
+SEED ?= 0
+
+.PHONY: demo test test-all test-core lint types imports check setup system clean soak fuzz faults bench docs \
     architecture screenshots package
 
 setup: $(VENV)/.installed
@@ -35,7 +37,13 @@ test: setup system
 test-core: setup
 	$(BIN)/python -m pytest -q -m "not slow" tests/cubeseg $(PYTEST)
 
+# a random user and windows that come and go, ten minutes in all; SEED=1 for other ones
 soak: setup system
+	for n in 0 1 2; do sh scripts/with-display.sh $(BIN)/python -m tests.soak.monkey --actions 5000 --seconds 110 --seed $$((3 * $(SEED) + n)) || exit 1; done
+	sh scripts/with-display.sh $(BIN)/python -m tests.soak.cycles --cycles 200 --seconds 200 --seed $(SEED)
+
+# those that take long too
+test-all: setup system
 	sh scripts/with-display.sh $(BIN)/python -m pytest -q $(PYTEST)
 
 fuzz: setup

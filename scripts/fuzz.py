@@ -8,7 +8,8 @@ changed inside as well (tests/cubeseg/tampering.py): --formats result --cases 20
 Healthy files are written by the tests' own helpers; small real ones are added where CUBESEG_DATA holds them. The cases
 run in child processes, so that a crash of a C library is one finding and not the end. Seconds are those of the
 processor, which other programs do not lengthen; a case that takes five minutes by the clock has hung. A cube may take
-longer than a refusal (some formats are unpacked when they are opened), and is only reported.
+longer than a refusal (some formats are unpacked when they are opened), and is only reported. A damaged configuration
+(TOML) is taken or refused by one line of ConfigError.
 """
 
 from __future__ import annotations

@@ -211,8 +211,8 @@ class FitConfig:
             raise ConfigError(f"seed must not be negative, not {self.seed}")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout must lie in [0, 1), not {self.dropout}")
-        if not 0 < self.learning_rate <= 100:
-            raise ConfigError(f"learning_rate must lie above 0 and be at most 100, not {self.learning_rate}")
+        if not 0 < self.learning_rate < math.inf:
+            raise ConfigError(f"learning_rate must be a positive number, not {self.learning_rate}")
         if self.coherence != "auto" and not 0 <= self.coherence <= 10:
             raise ConfigError(f"coherence must lie between 0 (off) and 10, or be auto, not {self.coherence}")
         if not 0 < self.settled <= 1:

@@ -92,8 +92,8 @@ class Workbench:
             self._waiting.append(then)
 
     def stop(self) -> None:
-        """Listen no longer; the layer's own undo comes back."""
-        self._close_stroke()
+        """Listen no longer; the layer's own undo comes back, and its labels instead of a preview."""
+        self.preview(None)
         for name in _EVENTS:
             getattr(self.layer.events, name).disconnect(self._painted)
         for name in ("undo", "redo"):

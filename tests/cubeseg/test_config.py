@@ -86,8 +86,8 @@ def test_ramp_rises_between_its_ends():
     [
         ("epochs = " + "9" * 5000, "not valid TOML"),
         ("a = " + "[" * 100_000, "not valid TOML"),
-        ("learning_rate = nan", "learning_rate must lie"),
-        ("learning_rate = inf", "learning_rate must lie"),
+        ("learning_rate = nan", "learning_rate must be"),
+        ("learning_rate = inf", "learning_rate must be"),
         ("learning_rate = " + "9" * 400, "makes no sense"),
         ("epochs = " + "9" * 40, "epochs must be at most"),
         ("latent = 1000000000", "latent must be at most 4096"),

@@ -48,7 +48,10 @@ def failing(monkeypatch, error, after):
     [
         (MemoryError(), "not enough memory"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), "not enough memory"),
-        (RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory"), "not enough m"),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory"),
+            "not enough m",
+        ),
         (RuntimeError("CUDA error: device-side assert triggered\nmore lines"), "device-side assert triggered; if"),
         (RuntimeError(), "the computation failed: RuntimeError"),
     ],

@@ -433,6 +433,15 @@ def test_strokes_that_were_not_read_yet_come_back_with_the_layer(done):
     check_spectra(done)
 
 
+def test_a_layer_that_is_deleted_under_a_preview_comes_back_with_its_labels(done):
+    layer = done.labels_layer
+    done.adjustments.begin()
+    done.adjustments.coarsen(2)
+    done.viewer.layers.remove(layer)
+    done.autosave.bring_back_layer()
+    assert (layer.data == done.result.labels).all()
+
+
 def test_strokes_that_could_not_be_read_are_read_later(done, painting_file, notified):
     broken = open_cube(painting_file)
     whole = broken.data

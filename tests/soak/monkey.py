@@ -8,21 +8,20 @@ done again. The same seed gives the same intentions; what comes of them also han
 
 from __future__ import annotations
 
-import random
 import time
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtCore import QEvent, QPoint, QPointF, Qt, QTimer
-from qtpy.QtGui import QColor, QMouseEvent, QWheelEvent
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractButton, QApplication, QColorDialog, QDockWidget, QLineEdit, QWidget
+from qtpy.QtWidgets import QApplication, QDockWidget, QLineEdit, QWidget
 
 from cubeseg.samples import write_sample
 from napari_cubeseg import layers as our
-from napari_cubeseg.session import session_of
+from tests.soak.user import User
 from tests.soak.watch import Watch, faults
 
 DIST = "napari-cubeseg"
@@ -41,7 +40,7 @@ def write_cubes(folder: Path) -> list[Path]:
     return [painting, galaxy, few]
 
 
-class Monkey:
+class Monkey(User):
     """The user.
 
     Parameters
@@ -54,16 +53,11 @@ class Monkey:
     """
 
     def __init__(self, viewer: object, cubes: list[Path], seed: int, watch: Watch) -> None:
-        self.viewer, self.cubes, self.watch = viewer, cubes, watch
-        self.random = random.Random(seed)
-        self.session = session_of(viewer)
+        super().__init__(viewer, seed)
+        self.cubes, self.watch = cubes, watch
         self.done: Counter[str] = Counter()
         self.last: list[str] = []
         self._starts: dict[object, tuple[object, np.ndarray]] = {}
-        self._answers = QTimer(watch)
-        self._answers.setInterval(60)
-        self._answers.timeout.connect(self._answer)
-        self._answers.start()
         self.actions = [(name.removeprefix("do_"), getattr(self, name)) for name in dir(self) if name.startswith("do_")]
         often = {"click_pixel": 6, "paint": 8, "key": 10, "undo_redo": 6, "select_rows": 6, "operate": 10, "slide": 6,
                  "band": 4, "run": 3, "pause": 2, "cancel": 2, "delete_layer": 2}  # fmt: skip
@@ -132,76 +126,6 @@ class Monkey:
         self.wait(lambda: all(self.session.desks.at(item)[0].settled for item in self._labels()), 30)
         self.check(spectra=True)
 
-    def wait(self, until: object, seconds: float) -> bool:
-        """Let Qt work until something is true, or for so long."""
-        end = time.monotonic() + seconds
-        while not until() and time.monotonic() < end:
-            QTest.qWait(5)
-        return bool(until())
-
-    # what the user can reach
-
-    @property
-    def canvas(self) -> QWidget:
-        return self.viewer.window._qt_viewer.canvas.native
-
-    def _labels(self) -> list[Labels]:
-        return [layer for layer in self.viewer.layers if our.role(layer) == "labels"]
-
-    def _find(self, kind: type, name: str) -> QWidget | None:
-        found = self.viewer.window._qt_window.findChildren(kind, name)
-        return found[-1] if found else None
-
-    def _press(self, name: str) -> str:
-        button = self._find(QAbstractButton, name)
-        if button is not None and button.isEnabled() and button.isVisible():
-            QTest.mouseClick(button, _LEFT)
-            return name
-        return f"{name} cannot be pressed"
-
-    def _widgets(self) -> dict[str, QWidget]:
-        from napari_cubeseg.qt.latent_dock import LatentDock
-        from napari_cubeseg.qt.segment_dock import SegmentDock
-        from napari_cubeseg.qt.spectra_dock import SpectraDock
-
-        kinds = {"Segment datacube": SegmentDock, "Spectra": SpectraDock, "Latent space": LatentDock}
-        window = self.viewer.window._qt_window
-        return {name: found[-1] for name, kind in kinds.items() if (found := window.findChildren(kind))}
-
-    def _answer(self) -> None:
-        """Dialogs and menus that block are answered."""
-        modal, popup = QApplication.activeModalWidget(), QApplication.activePopupWidget()
-        if isinstance(modal, QColorDialog):
-            modal.setCurrentColor(QColor(f"#{self.random.randrange(1 << 24):06x}"))
-            modal.accept() if self.random.random() < 0.8 else modal.reject()
-        elif modal is not None:
-            modal.close()
-        elif popup is not None:
-            popup.close()
-
-    def _place(self) -> QPoint:
-        return QPoint(self.random.randrange(5, self.canvas.width() - 5), self.random.randrange(5, self.canvas.height() - 5))
-
-    def _mouse(self, widget: QWidget, points: list[QPoint | QPointF], button: Qt.MouseButton = _LEFT) -> None:
-        def send(kind: QEvent.Type, point: QPoint | QPointF, pressed: Qt.MouseButton, held: Qt.MouseButton) -> None:
-            at = QPointF(point)
-            event = QMouseEvent(kind, at, widget.mapToGlobal(at), pressed, held, Qt.KeyboardModifier.NoModifier)
-            QApplication.sendEvent(widget, event)
-            QApplication.processEvents()
-
-        send(QEvent.Type.MouseMove, points[0], _NONE, _NONE)
-        send(QEvent.Type.MouseButtonPress, points[0], button, button)
-        for point in points[1:]:
-            send(QEvent.Type.MouseMove, point, _NONE, button)
-        send(QEvent.Type.MouseButtonRelease, points[-1], button, _NONE)
-
-    def _key(self, key: str, *modifiers: str) -> str:
-        held = Qt.KeyboardModifier.NoModifier
-        for modifier in modifiers:
-            held |= getattr(Qt.KeyboardModifier, f"{modifier}Modifier")
-        QTest.keyClick(self.canvas, getattr(Qt.Key, f"Key_{key}"), held)
-        return "+".join((*modifiers, key))
-
     # actions
 
     def do_open_cube(self) -> str:
@@ -231,8 +155,8 @@ class Monkey:
         return f"{layer.name} {mode} {layer.selected_label}"
 
     def do_key(self) -> str:
-        plain = ["1", "2", "3", "4", "5", "6", "7", "E", "P", "F", "L", "M", "X", "B", "BracketLeft", "BracketRight", "V",
-                 "Escape", "Up", "Down", "Left", "Right", "Space", "Home"]  # fmt: skip
+        plain = ["1", "2", "3", "4", "5", "6", "7", "E", "P", "F", "L", "M", "X", "B", "BracketLeft", "BracketRight",
+                 "V", "Escape", "Up", "Down", "Left", "Right", "Space", "Home"]  # fmt: skip
         shifted = ["M", "S", "D", "L", "H", "O", "A"]
         if self.random.random() < 0.5:
             return self._key(self.random.choice(plain))
@@ -263,13 +187,6 @@ class Monkey:
             return self._key("C", "Shift")
         return self._press_action(name)
 
-    def _press_action(self, name: str) -> str:
-        panel = self._find(QWidget, "cubeseg.classes")
-        action = None if panel is None else panel.actions_row.actions_by_name[name]
-        if action is not None and action.isEnabled():
-            action.trigger()
-        return name
-
     def do_parts(self) -> str:
         parts = self._find(QWidget, "cubeseg.classes.parts")
         if parts is not None and parts.isEnabled():
@@ -296,7 +213,9 @@ class Monkey:
             slider.setSliderDown(True)
         for _ in range(self.random.randint(1, 4)):
             low, high = slider.minimum(), min(slider.maximum(), 12)
-            slider.setValue(self.random.uniform(low, high) if name == "coherence" else self.random.randint(low, max(low, high)))
+            slider.setValue(
+                self.random.uniform(low, high) if name == "coherence" else self.random.randint(low, max(low, high))
+            )
             QTest.qWait(self.random.choice([1, 10, 80]))
         if held:
             slider.setSliderDown(False)
@@ -307,7 +226,9 @@ class Monkey:
         none = Qt.KeyboardModifier.NoModifier
         held = self.random.choice([none, Qt.KeyboardModifier.ControlModifier])
         turned = QPoint(0, self.random.choice([-120, 120]))
-        event = QWheelEvent(at, self.canvas.mapToGlobal(at), QPoint(), turned, _NONE, held, Qt.ScrollPhase.NoScrollPhase, False)
+        event = QWheelEvent(
+            at, self.canvas.mapToGlobal(at), QPoint(), turned, _NONE, held, Qt.ScrollPhase.NoScrollPhase, False
+        )
         QApplication.sendEvent(self.canvas, event)
 
     def do_reset_view(self) -> str:
@@ -361,6 +282,9 @@ class Monkey:
 
     def do_kept(self) -> str:
         return self._press(self.random.choice(["cubeseg.cube.kept", "cubeseg.cube.discard"]))
+
+    def do_answer(self) -> str:
+        return self._press("cubeseg.cube.open")
 
     def do_rename_layer(self) -> str:
         if self.viewer.layers:
@@ -447,8 +371,8 @@ class Monkey:
         if not latent.lasso.isChecked():
             latent.lasso.click()
         rect = latent.box.sceneBoundingRect()
-        points = [QPointF(rect.x() + self.random.random() * rect.width(), rect.y() + self.random.random() * rect.height())
-                  for _ in range(self.random.randint(2, 6))]  # fmt: skip
+        corners = [(self.random.random(), self.random.random()) for _ in range(self.random.randint(2, 6))]
+        points = [QPointF(rect.x() + x * rect.width(), rect.y() + y * rect.height()) for x, y in corners]
         self._mouse(latent.plot.viewport(), points)
         return self._press(self.random.choice(["cubeseg.latent.new", "cubeseg.latent.assign", "cubeseg.latent.lasso"]))
 

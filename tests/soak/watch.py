@@ -144,5 +144,7 @@ def _faults_of(session: object, layer: object, spectra: bool) -> list[str]:
                 off = np.abs(result.spectra.mean(info.id) - np.nanmean(mine, axis=1)) if mine.shape[1] else np.zeros(1)
             if not (np.nan_to_num(off) <= 1e-6 * np.nanmax(np.abs(data))).all():
                 done = ", ".join(step.title for step in bench.history._done[-6:])
-                found.append(f"class {info.id}: its mean spectrum is off by {np.nanmax(off):g} after {done or 'nothing'}")
+                found.append(
+                    f"class {info.id}: its mean spectrum is off by {np.nanmax(off):g} after {done or 'nothing'}"
+                )
     return found

@@ -97,6 +97,9 @@ def kmeans(codes: Float32, k: int, seed: int, restarts: int = 10) -> Float32:
 
 def distances(codes: Float32, centroids: Float32) -> Float32:
     """Squared Euclidean distances, shape (n, K)."""
+    # far from the origin the differences would drown in single precision
+    middle = centroids.mean(axis=0)
+    codes, centroids = codes - middle, centroids - middle
     squared = (codes**2).sum(1)[:, None] + (centroids**2).sum(1)[None] - 2 * codes @ centroids.T
     return np.asarray(np.maximum(squared, 0), dtype=np.float32)
 

@@ -38,7 +38,7 @@ def recall(signature: str) -> dict[str, Any] | None:
 def _known() -> dict[str, Any]:
     try:
         found = json.loads(_path().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -42,9 +42,25 @@ def run_in_thread(
     pool = QThreadPool.globalInstance()
     if pool is not None:
         pool.setMaxThreadCount(max(pool.maxThreadCount(), _THREADS))
+    # napari keeps the workers of long jobs for good, and so whatever they hold: it is taken from them in the end
+    held = [controlled(make, control)]
+
+    def ended() -> None:
+        for steps in held:
+            steps.close()
+        for signal, slot in slots:
+            signal.disconnect(slot)
+        held.clear()
+        slots.clear()
+
     create = napari_threading.create_worker if title else create_worker
-    worker = create(controlled, make, control, _start_thread=False, _ignore_errors=True)
-    worker.yielded.connect(on_event)
-    worker.returned.connect(on_done)
-    worker.errored.connect(errored)
+    worker = create(_driven, held, _start_thread=False, _ignore_errors=True)
+    slots = [(worker.yielded, on_event), (worker.returned, on_done), (worker.errored, errored)]
+    for signal, slot in slots:
+        signal.connect(slot)
+    worker.finished.connect(ended)
     worker.start()
+
+
+def _driven(held: list[Steps]) -> Steps:
+    return (yield from held[0])
