@@ -76,6 +76,7 @@ def test_one_model_for_all(cubes, tmp_path, capsys):
     assert all((load(again / f"{n}.h5").labels == load(out / f"{n}.h5").labels).all() for n in "bc")
 
 
+@pytest.mark.slow
 def test_each_with_patches_learns_a_dictionary_each(cubes, tmp_path, capsys):
     (tmp_path / "c.toml").write_text("patch = 16\nepochs = 1\nclusters = 3\n")
     given = ["--method", "global", "--config", tmp_path / "c.toml"]
@@ -107,6 +108,7 @@ def test_resume_makes_only_what_is_not_whole(cubes, tmp_path, capsys, how):
     assert [row["status"] for row in table(out)] == ["done"] * 3
 
 
+@pytest.mark.slow
 def test_resume_of_a_series_under_one_dictionary(cubes, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("cubeseg.training.lessons._STEPS", 3)
     (tmp_path / "c.toml").write_text('method = "global"\npatch = 16\nepochs = 1\nclusters = 3\n')

@@ -7,6 +7,8 @@ import runpy
 import sys
 from pathlib import Path
 
+import pytest
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -17,6 +19,7 @@ def test_examples_of_the_page_on_python(tmp_path, monkeypatch):
     assert done.failed == 0
 
 
+@pytest.mark.slow
 def test_the_tutorial(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["tutorial.py", "--size", "24", "--epochs", "1", "--folder", str(tmp_path / "t")])
     runpy.run_path(str(DOCS / "tutorial.py"), run_name="__main__")

@@ -182,6 +182,7 @@ def test_an_operation_that_cannot_be_done_again_is_named(fresh, cube):
     assert found.missed == ["rename: there is no class 99; the classes are [1, 2, 3, 4, 5]"]
 
 
+@pytest.mark.slow
 def test_a_series_is_learned_again_from_all_its_cubes(tmp_path, capsys):
     for name, day in (("a", 2), ("b", 6)):
         write_leaf(tmp_path / f"{name}.h5", size=48, day=day, seed=1, n_bands=16)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import tempfile
+from functools import cache
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -23,15 +26,24 @@ def cube():
 
 
 @pytest.fixture(scope="module", params=["pca", "unmix"])
-def healthy(request, cube, tmp_path_factory):
-    return made(request.param, cube, tmp_path_factory.mktemp("healthy") / "r.h5").read_bytes()
+def healthy(request):
+    return content(request.param)
 
 
-def made(method, cube, path):
-    result = segment(cube, FitConfig(method=method, clusters=(3, 3), epochs=2))
+@cache
+def content(method):
+    """Bytes of a healthy file."""
+    result = segment(counts_cube()[0], FitConfig(method=method, clusters=(3, 3), epochs=2))
     editing.paint(result, np.arange(9), np.full(9, 2)).do()
     editing.rename(result, 1, "azurite").do()
-    result.save(path)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "r.h5"
+        result.save(path)
+        return path.read_bytes()
+
+
+def made(method, path):
+    path.write_bytes(content(method))
     return path
 
 
@@ -109,7 +121,7 @@ def outside(file):
     ],
 )
 def test_what_is_wrong_is_said(cube, tmp_path, damage, said):
-    path = made("pca", cube, tmp_path / "r.h5")
+    path = made("pca", tmp_path / "r.h5")
     with h5py.File(path, "r+") as file:
         damage(file)
     with pytest.raises(DataError, match=said) as caught:
@@ -122,7 +134,7 @@ def test_what_is_wrong_is_said(cube, tmp_path, damage, said):
 def test_weights_that_do_not_fit_are_one_line_even_with_the_right_hash(cube, tmp_path, method):
     from cubeseg.wholeness import model_digest
 
-    path = made(method, cube, tmp_path / "r.h5")
+    path = made(method, tmp_path / "r.h5")
     with h5py.File(path, "r+") as file:
         arrays = file["model/arrays"]
         name = next(n for n in arrays if arrays[n].ndim == 2)
