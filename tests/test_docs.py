@@ -54,7 +54,7 @@ def test_commands_are_understood():
                 names = ("preset", "method", "clusters", "epochs", "seed", "device", "noise", "coherence", "memory")
                 given = {n: getattr(options, n) for n in names if getattr(options, n) is not None}
                 FitConfig.from_mapping(given)
-    assert seen == {"info", "segment", "score", "export", "report", "refine", "apply", "sample"}
+    assert seen == {"info", "segment", "score", "export", "report", "refine", "apply", "sample", "replay"}
 
 
 def test_commands_that_are_mentioned_have_these_options():

@@ -135,7 +135,7 @@ def test_failures_exit_1(capsys, painting_file, tmp_path, monkeypatch):
     monkeypatch.setattr(cubeseg.training.fitting, "_fit", fails)
     code, _, err = run(capsys, "segment", painting_file, "-o", tmp_path / "r.h5")
     assert code == 1
-    assert err == "cubeseg: the computation failed: CUDA out of memory\n"
+    assert err == "cubeseg: not enough memory; set a smaller 'memory' or crop the cube\n"
     assert not (tmp_path / "r.h5").exists()
 
 

@@ -14,7 +14,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def test_examples_of_the_page_on_python(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = doctest.testfile(str(DOCS / "api.md"), module_relative=False, verbose=False)
+    done = doctest.testfile(str(DOCS / "python.md"), module_relative=False, verbose=False)
     assert done.attempted > 30
     assert done.failed == 0
 
