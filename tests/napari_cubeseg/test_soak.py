@@ -26,14 +26,14 @@ def test_a_random_user_breaks_nothing(make_napari_viewer, tmp_path):
         for dock in DOCKS:
             viewer.window.add_plugin_dock_widget(DIST, dock)
         monkey = Monkey(viewer, write_cubes(tmp_path), 7, watch)
-        assert monkey.play(300, seconds=25) > 20
+        assert monkey.play(40, seconds=300) == 40
         monkey.finish()
 
 
 def test_windows_come_and_go(make_napari_viewer, painting_file):
     chance = random.Random(3)
     with Watch() as watch:
-        for _ in range(5):
+        for _ in range(2):
             cycle(lambda: make_napari_viewer(show=True), painting_file, chance)
         assert not watch.wrong, watch.wrong
     assert not [t.name for t in threading.enumerate() if t.name.startswith("cubeseg-")] or warming_alone()
