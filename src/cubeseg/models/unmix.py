@@ -78,13 +78,14 @@ class UnmixModel:
         if self.mixing.sum_to_one == "auto" and self.preprocessor.kind == "shape" and not self.counts:
             self._sum_up(evidence.spectra)
         if self.mixing.way == "gates":
-            self.epochs = 0 if found.settled else self.config.epochs
-            self._network = Generative(self.components, len(known), self.mixing.positive, self.mixing.aggregation)
-            self._pull = self._strength(found.weight)
-            self._measure(evidence.spectra)
             self.notes.append(
                 f"{found.rank} spectra stand out of the noise; {len(self.components)} components were found"
             )
+        if self.mixing.way == "gates" and not found.settled:
+            self.epochs = self.config.epochs
+            self._network = Generative(self.components, len(known), self.mixing.positive, self.mixing.aggregation)
+            self._pull = self._strength(found.weight)
+            self._measure(evidence.spectra)
         self._settle()
 
     def _evidence(self, sample: Sample, spaced: slice, known: Float64) -> Evidence:
@@ -141,10 +142,11 @@ class UnmixModel:
         free = Abundances(self.components, self.weights, False, False)(spectra).astype(np.float64)
         left = float(((spectra - free @ self.components) ** 2).sum())
         balance = nnls(free, np.ones(len(free)))[0]
-        for factor in (balance, np.ones(len(balance))):
-            if self.mixing.known or not (factor > 0).all():
-                # how bright a known component is, is known
-                factor = np.ones(len(balance))
+        factors = [np.ones(len(balance))]
+        if not self.mixing.known and (balance > 0).all():
+            # how bright a known component is, is known
+            factors.insert(0, balance)
+        for factor in factors:
             components = self.components / factor[:, None]
             summed = Abundances(components, self.weights, True, False)(spectra)
             if float(((spectra - summed @ components) ** 2).sum()) < 2 * left:

@@ -167,9 +167,12 @@ class _Work:
 
     @property
     def simplex(self) -> bool:
-        """Whether the likeliest simplex tells the components: noise is not known, and none of them is."""
+        """Whether the likeliest simplex tells the components: noise is not known, and none of them is.
+
+        Not for depths, whose noise grows with them: there the model is learned in what was measured.
+        """
         mixing = self.mixing
-        unknown = self.evidence.noise is None and not len(self.known)
+        unknown = self.evidence.noise is None and not len(self.known) and mixing.aggregation == "linear"
         return unknown and mixing.prior == "volume" and mixing.strength > 0
 
     def paying(self, rank: int, exactly: int, numbers: tuple[int, int]) -> Generator[float, None, Float64]:
