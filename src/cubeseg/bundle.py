@@ -237,9 +237,9 @@ def load(path: str | Path) -> Segmentation:
                 check_file(run)
                 return _load(file, run)
     except CubeSegError as error:
-        raise (
-            error if str(path) in str(error) else DataError(f"{path}: the result file is damaged ({error})")
-        ) from error
+        if str(path) in str(error):
+            raise
+        raise DataError(f"{path}: the result file is damaged ({error})") from error
     except Exception as error:
         # whatever is in a file that anyone may have written
         raise DataError(f"{path}: the result file is damaged ({_first_line(error)})") from error
