@@ -15,7 +15,7 @@ from cubeseg.cube import Cube, Source
 from cubeseg.errors import CubeSegError, DataError, JobError
 from cubeseg.events import FitEvent
 from cubeseg.files import written
-from cubeseg.provenance import Stopwatch
+from cubeseg.record.provenance import Stopwatch
 from cubeseg.segmentation import Segmentation
 from cubeseg.steps import passing
 from cubeseg.training.applying import apply, fingerprint

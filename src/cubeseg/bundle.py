@@ -20,8 +20,8 @@ from cubeseg.cube import Source, Spatial
 from cubeseg.errors import CubeSegError, DataError
 from cubeseg.files import written
 from cubeseg.io.hdf5_guard import check_hdf5
-from cubeseg.logbook import Changes, Entry
 from cubeseg.models import restored
+from cubeseg.record.logbook import Changes, Entry
 from cubeseg.sampling.preprocess import Preprocessor
 from cubeseg.segmentation import ClassInfo, Merge, Segmentation
 from cubeseg.statistics import ClassSpectra

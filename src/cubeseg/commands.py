@@ -53,7 +53,7 @@ def segment(options: argparse.Namespace) -> None:
     """``cubeseg segment``: a cube, a series, or a result whose classes are merged."""
     from cubeseg.bundle import is_result
     from cubeseg.config import FitConfig
-    from cubeseg.recipe import read_options
+    from cubeseg.record.recipe import read_options
     from cubeseg.training.fitting import fit
 
     given = {
@@ -103,8 +103,8 @@ def _hashed(steps: Any, wanted: bool) -> Any:
     """A run that takes the hash of the whole file too, where that is wanted."""
     result = yield from steps
     if wanted and result.source.path and not result.run.get("sha256"):
-        from cubeseg.content import whole_digest
         from cubeseg.events import reported
+        from cubeseg.record.content import whole_digest
 
         result.run["sha256"] = yield from reported(whole_digest(result.source.path), "label", "Hash of the file", 1.0)
     return result
@@ -257,8 +257,8 @@ def refine(options: argparse.Namespace) -> None:
 def replay(options: argparse.Namespace) -> None:
     """``cubeseg replay``."""
     from cubeseg.bundle import load
-    from cubeseg.content import whole_digest
     from cubeseg.io import open_cube
+    from cubeseg.record.content import whole_digest
     from cubeseg.steps import finish
     from cubeseg.training.replaying import replay, source_of
 

@@ -15,7 +15,7 @@ from cubeseg.axis import SpectralAxis
 from cubeseg.config import FitConfig
 from cubeseg.cube import Cube, Source, Spatial
 from cubeseg.errors import ConfigError, DataError
-from cubeseg.logbook import Entry
+from cubeseg.record.logbook import Entry
 from cubeseg.statistics import ClassSpectra
 from cubeseg.unmixing.unmixed import Unmixed
 
@@ -116,7 +116,7 @@ class Segmentation:
     log : list of Entry
         Every manual operation, in order.
     run : dict
-        Under what circumstances it came about (:mod:`cubeseg.provenance`); empty where that is not known.
+        Under what circumstances it came about (:mod:`cubeseg.record.provenance`); empty where that is not known.
     unmixed : Unmixed, optional
         Components and abundances, where the method finds them.
     """

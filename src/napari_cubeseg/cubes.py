@@ -16,8 +16,8 @@ from cubeseg.cube import Cube
 from cubeseg.errors import CubeSegError
 from cubeseg.io import ChoiceNeeded, open_cube, questions, remember
 from cubeseg.io.cubefile import copied
-from cubeseg.logbook import entry
 from cubeseg.maps.overview import Overview, overview
+from cubeseg.record.logbook import entry
 from cubeseg.spectroscopy.calibration import chained, recalibrated
 from cubeseg.steps import finish
 from napari_cubeseg import layers as our

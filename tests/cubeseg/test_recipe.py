@@ -14,7 +14,7 @@ from cubeseg.config import Ramp
 from cubeseg.cube import Source
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.mixing import Known, Mixing
-from cubeseg.recipe import as_command, as_toml, read_options
+from cubeseg.record.recipe import as_command, as_toml, read_options
 
 numbers = st.floats(0, 100, allow_nan=False)
 ramps = st.builds(Ramp, numbers, numbers, st.floats(0, 0.5), st.floats(0.5, 1))

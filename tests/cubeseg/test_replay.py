@@ -13,13 +13,13 @@ import pytest
 import cubeseg
 from cubeseg import FitConfig, editing, load, open_cube, segment
 from cubeseg.cli import main
-from cubeseg.content import known_digest, whole_digest
 from cubeseg.editing.edits import counted
 from cubeseg.editing.hierarchy import coarser
 from cubeseg.editing.reclustering import reclustered, regrouped
 from cubeseg.editing.relabel import recohered
 from cubeseg.errors import DataError
-from cubeseg.logbook import entry
+from cubeseg.record.content import known_digest, whole_digest
+from cubeseg.record.logbook import entry
 from cubeseg.samples import write_leaf, write_sample
 from cubeseg.steps import finish
 from cubeseg.training.refining import RefineConfig, refine
@@ -242,7 +242,7 @@ def test_what_the_record_tells(tmp_path, capsys, folder):
 
 def test_a_large_file_is_hashed_only_when_asked_and_only_once(tmp_path, capsys, folder, monkeypatch):
     monkeypatch.setenv("CUBESEG_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("cubeseg.content.QUICK", 1000)
+    monkeypatch.setattr("cubeseg.record.content.QUICK", 1000)
     path, out = tmp_path / "cube.h5", tmp_path / "r.h5"
     shutil.copy(folder / "cube.h5", path)
     assert run(capsys, "segment", path, "-o", out, "--method", "pca")[0] == 0

@@ -33,6 +33,11 @@ def bench(viewer, docks):  # noqa: F811
 
 
 def press(viewer, key, *modifiers):  # noqa: F811
+    """A key, when the window has the keyboard: without a window manager it may lose it to nobody."""
+    window = viewer.window._qt_window
+    if QApplication.activeWindow() is not window:
+        window.activateWindow()
+        wait(lambda: QApplication.activeWindow() is window, 10)
     held = Qt.KeyboardModifier.NoModifier
     for modifier in modifiers:
         held |= getattr(Qt.KeyboardModifier, f"{modifier}Modifier")
@@ -83,6 +88,7 @@ def test_every_operation_has_a_key(viewer, bench):  # noqa: F811
     assert [c.id for c in bench.result.classes if c.visible] == [5]
     press(viewer, "Up", "Control", "Shift")
     press(viewer, "Up", "Control", "Shift")
+    assert session.selected == (5,)
     assert [c.id for c in bench.result.classes].index(5) == 2
     session.select([6])
     press(viewer, "D", "Shift")

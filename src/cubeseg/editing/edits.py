@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cubeseg.cube import Cube
 from cubeseg.editing.relabel import gained
-from cubeseg.logbook import Entry
+from cubeseg.record.logbook import Entry
 from cubeseg.segmentation import ClassInfo, Merge, Segmentation
 from cubeseg.statistics import ClassSpectra
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeseg.errors import ConfigError
-from cubeseg.logbook import entry
+from cubeseg.record.logbook import entry
 from cubeseg.segmentation import Merge, Segmentation
 
 __all__ = ["coarser", "merge_tree", "mergeable"]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cubeseg.clustering.iterative import assign, kmeans
 from cubeseg.editing.edits import Book, Edit, Pixels
 from cubeseg.errors import ConfigError, DataError
-from cubeseg.logbook import Changes, Entry, entry
+from cubeseg.record.logbook import Changes, Entry, entry
 from cubeseg.segmentation import ClassInfo, Merge, Segmentation, class_colour
 from cubeseg.statistics import ClassSpectra
 

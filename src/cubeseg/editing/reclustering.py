@@ -14,7 +14,7 @@ from cubeseg.cube import Cube
 from cubeseg.editing.hierarchy import merge_tree
 from cubeseg.editing.relabel import moved
 from cubeseg.errors import ConfigError, DataError
-from cubeseg.logbook import entry
+from cubeseg.record.logbook import entry
 from cubeseg.segmentation import ClassInfo, Merge, Segmentation, class_colour
 from cubeseg.steps import passing
 

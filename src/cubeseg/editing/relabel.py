@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from cubeseg.clustering.spatial import coherent
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, DataError
-from cubeseg.logbook import entry
 from cubeseg.parallel.executor import HERE, Executor
+from cubeseg.record.logbook import entry
 from cubeseg.segmentation import Segmentation
 from cubeseg.statistics import ClassSpectra
 from cubeseg.steps import passing

@@ -14,9 +14,9 @@ from cubeseg.clustering.iterative import Clustering
 from cubeseg.cube import Cube
 from cubeseg.errors import DataError
 from cubeseg.events import FitEvent, on_bar
-from cubeseg.logbook import entry
 from cubeseg.parallel.threads import limited
-from cubeseg.provenance import Stopwatch
+from cubeseg.record.logbook import entry
+from cubeseg.record.provenance import Stopwatch
 from cubeseg.sampling.preprocess import Preprocessor
 from cubeseg.sampling.resampling import resampled
 from cubeseg.segmentation import Segmentation

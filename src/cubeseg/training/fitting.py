@@ -19,7 +19,7 @@ from cubeseg.events import FitEvent, on_bar, reported
 from cubeseg.models import Model, model_class
 from cubeseg.parallel.executor import HERE, Executor
 from cubeseg.parallel.threads import limited
-from cubeseg.provenance import Stopwatch
+from cubeseg.record.provenance import Stopwatch
 from cubeseg.sampling.patches import Patches
 from cubeseg.sampling.probe import Probe, probe
 from cubeseg.sampling.scaling import scaled

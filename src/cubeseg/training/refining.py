@@ -28,10 +28,10 @@ from cubeseg.config import FitConfig, Ramp
 from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.events import FitEvent, on_bar, reported
-from cubeseg.logbook import Changes, entry
 from cubeseg.models import model_class, restored
 from cubeseg.parallel.threads import limited
-from cubeseg.provenance import Stopwatch
+from cubeseg.record.logbook import Changes, entry
+from cubeseg.record.provenance import Stopwatch
 from cubeseg.sampling.spectra import Sample
 from cubeseg.segmentation import ClassInfo, Segmentation, class_colour
 from cubeseg.steps import passing

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from cubeseg import editing
 from cubeseg.config import FitConfig
-from cubeseg.content import known_digest
 from cubeseg.cube import Cube, Source
 from cubeseg.editing.edits import Edit, counted
 from cubeseg.editing.hierarchy import coarser
@@ -21,9 +20,10 @@ from cubeseg.editing.relabel import recohered
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.events import FitEvent
 from cubeseg.io import reopen
-from cubeseg.logbook import Entry, entry
 from cubeseg.parallel.threads import allowed
-from cubeseg.provenance import differences
+from cubeseg.record.content import known_digest
+from cubeseg.record.logbook import Entry, entry
+from cubeseg.record.provenance import differences
 from cubeseg.segmentation import Segmentation
 from cubeseg.spectroscopy.calibration import chained, recalibrated
 from cubeseg.steps import passing

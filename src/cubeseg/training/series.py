@@ -12,7 +12,7 @@ from cubeseg.errors import ConfigError, CubeSegError, DataError
 from cubeseg.events import FitEvent, on_bar
 from cubeseg.models import model_class
 from cubeseg.parallel.threads import limited
-from cubeseg.provenance import Stopwatch
+from cubeseg.record.provenance import Stopwatch
 from cubeseg.sampling.probe import Probe, probe
 from cubeseg.sampling.resampling import resampled
 from cubeseg.segmentation import Segmentation

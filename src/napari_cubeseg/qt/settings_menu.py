@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QPushButton, QWidge
 from cubeseg.config import FitConfig
 from cubeseg.errors import CubeSegError
 from cubeseg.files import written
-from cubeseg.recipe import as_command, as_toml
+from cubeseg.record.recipe import as_command, as_toml
 from napari_cubeseg.session import Session
 
 __all__ = ["SettingsMenu"]

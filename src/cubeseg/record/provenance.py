@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from cubeseg import __version__
-from cubeseg.content import known_digest
-from cubeseg.logbook import now
 from cubeseg.parallel.threads import allowed
+from cubeseg.record.content import known_digest
+from cubeseg.record.logbook import now
 from cubeseg.source import Source
 
 __all__ = ["Stopwatch", "differences", "machine"]
