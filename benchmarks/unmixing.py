@@ -32,6 +32,7 @@ from cubeseg.unmixing.ambiguity import matched
 from cubeseg.unmixing.bound import rank_of
 from cubeseg.unmixing.classical import CLASSICAL, classical_components
 from cubeseg.unmixing.selection import components_of
+from published_unmixing import published
 from sets import DATA, case
 
 Array = np.ndarray
@@ -42,9 +43,8 @@ SETS = {
     "real": ["samson", "moffett"],
     "painting": ["painting-1-400", "painting-2-400", "painting-3-400"],
     "library": ["library-4", "library-8"],
+    "large": ["image-300"],
 }
-# larger ones take the baselines minutes each
-_BASELINES_UP_TO = 64
 
 
 def compared(components: Array, truth: Array, amounts: Array, true_amounts: Array) -> Row:
@@ -64,7 +64,7 @@ def compared(components: Array, truth: Array, amounts: Array, true_amounts: Arra
     }  # fmt: skip
 
 
-def grid(name: str, seed: int, ways: bool) -> Iterator[tuple[str, Callable[[], Row]]]:
+def grid(name: str, seed: int, ways: bool, limit: float) -> Iterator[tuple[str, Callable[[], Row]]]:
     """The published synthetic sets: the noise of each spectrum is known to all that use it."""
     k, times, db = map(int, name.split("-")[1:])
     made = synthetic_mixtures(k, times, db, seed)
@@ -90,12 +90,22 @@ def grid(name: str, seed: int, ways: bool) -> Iterator[tuple[str, Callable[[], R
         amounts = nonnegative(components @ components.T, made.spectra @ components.T, None, 300)
         return {"found": k} | compared(components, made.components, amounts, made.concentrations)
 
+    def as_published(candidates: int) -> Row:
+        found = published(made.spectra, candidates, limit, seed)
+        row = {"found": len(found.components), "explained": found.r2, "epochs": found.epochs}
+        if not len(found.components):
+            return row
+        return row | compared(found.components, made.components, found.concentrations, made.concentrations)
+
     yield "rank edge, noise known", edge
     yield "rank edge, noise estimated", unknown
     yield "cubeseg", ours
-    if ways and k <= _BASELINES_UP_TO:
+    if ways:
         for way in ("nmf", "nmf-kl", "ica", "mcr-als"):
             yield f"{way}, true number", lambda way=way: usual(way)
+    if limit:
+        for candidates in (1024, 4 * k):
+            yield f"published, {candidates} candidates, {limit:.0f} s", lambda n=candidates: as_published(n)
 
 
 def image(name: str, seed: int) -> tuple[Cube, Array, Array]:
@@ -106,6 +116,8 @@ def image(name: str, seed: int) -> tuple[Cube, Array, Array]:
         return made.cube, made.states.mean(axis=1), made.abundances
     if kind == "library":
         return _library(int(rest[0]), seed)
+    if kind == "image":
+        return _image(int(rest[0]), seed)
     cube = case(name, 0).cube
     if name == "samson":
         found = loadmat(DATA / "samson/samson_dataset.mat")
@@ -120,15 +132,32 @@ def _library(k: int, seed: int) -> tuple[Cube, Array, Array]:
     spectra = load_library(DATA / "pigment_library_hyppigments/__speclib_averages.hdr").values
     usable = spectra[np.isfinite(spectra).all(axis=1) & (spectra.max(axis=1) > 0.05)]
     components = np.maximum(usable[rng.choice(len(usable), k, replace=False)], 0).astype(np.float64)
-    from scipy.ndimage import gaussian_filter
-
-    fields = np.stack([gaussian_filter(rng.standard_normal((64, 64)), 5, mode="wrap") for _ in range(k)])
-    shares = np.exp(4 * fields / fields.std())
-    shares /= shares.sum(axis=0)
+    shares = _fields(rng, k, 64)
     clean = np.einsum("kb,kyx->byx", components, shares)
     noise = np.sqrt((clean**2).mean()) / 100
     data = clean + noise * rng.standard_normal(clean.shape)
     return Cube(data.astype(np.float32), SpectralAxis.channels(len(data))), components, shares
+
+
+def _image(size: int, seed: int, k: int = 12, bands: int = 512) -> tuple[Cube, Array, Array]:
+    """Components of the synthetic sets in smooth fields, 30 dB: for the time that an image takes."""
+    rng = np.random.default_rng(seed)
+    components = synthetic_mixtures(k, 4, 30, seed, bands).components
+    shares = _fields(rng, k, size)
+    data = np.einsum("kb,kyx->byx", components, shares).astype(np.float32)
+    data += (np.sqrt((data**2).mean()) * 10**-1.5 * rng.standard_normal(data.shape, np.float32)).astype(np.float32)
+    return Cube(data, SpectralAxis.channels(bands)), components, shares
+
+
+def _fields(rng: np.random.Generator, k: int, size: int) -> Array:
+    """Shares (k, y, x) of components that come and go smoothly and sum to one."""
+    from scipy.ndimage import gaussian_filter
+
+    fields = np.stack(
+        [gaussian_filter(rng.standard_normal((size, size)), 5 * size / 64, mode="wrap") for _ in range(k)]
+    )
+    shares = np.exp(4 * fields / fields.std())
+    return shares / shares.sum(axis=0)
 
 
 def cubes(name: str, seed: int) -> Iterator[tuple[str, Callable[[], Row]]]:
@@ -184,6 +213,7 @@ def main() -> None:
     parser.add_argument("what", choices=("run", "table"))
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--published", type=float, default=0, help="seconds for the published program on a grid set")
     parser.add_argument("--no-baselines", action="store_true", help="leave out the usual ways on the synthetic grid")
     parser.add_argument("--results", type=Path, default=Path(__file__).with_name("unmixing.jsonl"))
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks.md"))
@@ -197,7 +227,10 @@ def main() -> None:
     with options.results.open("a") as file:
         for name in names:
             for seed in range(options.seeds):
-                made = grid(name, seed, not options.no_baselines) if name.startswith("grid") else cubes(name, seed)
+                if name.startswith("grid"):
+                    made = grid(name, seed, not options.no_baselines, options.published)
+                else:
+                    made = cubes(name, seed)
                 for method, run in made:
                     if (name, method, seed) in done:
                         continue
