@@ -16,6 +16,7 @@ from cubeseg.unmixing.abundances import Abundances
 from cubeseg.unmixing.ambiguity import spread_of
 from cubeseg.unmixing.bound import rank_of
 from cubeseg.unmixing.classical import CLASSICAL, classical_components
+from cubeseg.unmixing.gathered import gathered_simplex
 from cubeseg.unmixing.initial import extreme, largest_simplex
 from cubeseg.unmixing.selection import components_of
 from cubeseg.unmixing.simplex import likeliest_simplex
@@ -24,6 +25,7 @@ from cubeseg.unmixing.volume import tightest
 __all__ = ["Evidence", "Found", "find"]
 
 Float32 = NDArray[np.float32]
+Places = NDArray[np.intp]
 Float64 = NDArray[np.float64]
 
 # by how much squared residuals may rise for components that enclose the data tightly, where the noise is not known
@@ -127,26 +129,27 @@ def find(evidence: Evidence, mixing: Mixing, numbers: tuple[int, int], seed: int
         k = exactly or int(np.clip(min(rank, _MOST_COMPARED), low, high))
         made = classical_components(mixing.way, evidence.spectra, k, seed)
         return Found(np.asarray(made, np.float64), np.zeros(made.shape), rank)
-    work = _Work(evidence, mixing, rows, known, scale[1], seed)
+    standing = 0 if beyond else rank_of(evidence.spectra, None)[0]
+    white = not beyond and standing <= most * _WHITE
+    work = _Work(evidence, mixing, rows, known, scale[1], seed, white)
     scores: dict[int, float] = {}
     if beyond:
         start = yield from passing(work.paying(rank, exactly, (low, min(high, most))), lambda part: 0.6 * part)
     else:
         k = exactly
-        white = rank_of(evidence.spectra, None)[0]
-        if not exactly and white <= most * _WHITE:
-            k = int(np.clip(white, max(low, len(known), 1), min(high, most)))
+        if not exactly and white:
+            k = int(np.clip(standing, max(low, len(known), 1), min(high, most)))
         elif not exactly:
             last = min(high, most, max(rank, low), _MOST_COMPARED + low - 1)
             candidates = range(max(low, 2, len(known)), last + 1)
             scores = yield from passing(work.compared(candidates), lambda part: 0.6 * part)
             k = max(scores, key=lambda one: scores[one]) if scores else max(low, len(known))
         start = work.extremes(rows, k, seed)
-    few, weight = rows[:: max(1, n // 2 // _FEW)], 0.0
+    few, weight = np.arange(0, n, max(1, n // 2 // _FEW)), 0.0
     if work.simplex:
-        components = work.cornered(few, start, seed)
+        components = yield from passing(work.cornered(few, start, seed), lambda _: 0.6)
     else:
-        components, weight = yield from passing(work.enclosed(few, start), lambda _: 0.6)
+        components, weight = yield from passing(work.enclosed(rows[few], start), lambda _: 0.6)
     restarts = yield from passing(work.again(components, weight, beyond), lambda part: 0.7 + 0.3 * part)
     components = components / scale[1]
     spread = spread_of(components, [one / scale[1] for one in restarts])
@@ -164,6 +167,7 @@ class _Work:
     known: Float64
     bands: Float64
     seed: int
+    white: bool
 
     @property
     def simplex(self) -> bool:
@@ -210,15 +214,20 @@ class _Work:
         places = extreme(flat - (flat @ basis) @ basis.T, k - len(self.known))[0]
         return np.concatenate([self.known, flat[places]])
 
-    def cornered(self, rows: Float32, start: Float64, seed: int) -> Float64:
+    def cornered(self, drawn: Places, start: Float64, seed: int) -> Generator[float, None, Float64]:
         """The likeliest simplex, or the purest spectra where it explains less than they do.
 
         Components that are much alike differ by little more than noise; a simplex can then fall short of the data.
         """
-        made = likeliest_simplex(rows, start, self.mixing.positive)
+        # white noise is the same in each spectrum, however bright
+        rows = self.evidence.spectra[drawn] if self.white else self.rows[drawn]
         if len(start) < 2:
-            return made
+            return likeliest_simplex(rows, start, self.mixing.positive)
         purest = rows[largest_simplex(rows, len(start), seed)].astype(np.float64)
+        if self.white:
+            gathered = yield from passing(gathered_simplex(rows, purest, self.mixing.positive), lambda _: 0.0)
+            return purest if gathered is None else gathered
+        made = likeliest_simplex(rows, start, self.mixing.positive)
         return min((made, purest), key=lambda one: _left(rows, one))
 
     def enclosed(self, rows: Float32, start: Float64) -> Generator[float, None, tuple[Float64, float]]:
@@ -237,13 +246,14 @@ class _Work:
         k, others = len(components), []
         for restart in range(self.mixing.restarts if k > len(self.known) else 0):
             rng = np.random.default_rng((self.seed, restart))
-            drawn = self.rows[rng.integers(0, len(self.rows), min(len(self.rows), _FEW))]
-            begin = components if beyond else self.extremes(drawn, k, self.seed + restart + 1)
+            drawn = rng.integers(0, len(self.rows), min(len(self.rows), _FEW))
+            rows = self.rows[drawn]
+            begin = components if beyond else self.extremes(rows, k, self.seed + restart + 1)
             if self.simplex:
-                others.append(self.cornered(drawn, begin, restart))
-                yield restart / self.mixing.restarts
+                corners = self.cornered(drawn, begin, restart)
+                others.append((yield from passing(corners, _constant(restart / self.mixing.restarts))))
                 continue
-            steps = tightest(drawn, begin, 0.0, len(self.known), self.mixing.positive, weight=weight)
+            steps = tightest(rows, begin, 0.0, len(self.known), self.mixing.positive, weight=weight)
             others.append((yield from passing(steps, _constant(restart / self.mixing.restarts))).components)
         return others
 

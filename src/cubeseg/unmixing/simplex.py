@@ -2,14 +2,89 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["likeliest_simplex"]
+__all__ = ["Perspective", "likeliest_simplex"]
 
 Float64 = NDArray[np.float64]
 
 _ROUNDS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Perspective:
+    """Spectra seen from the origin, on a plane: brightness drops out, and mixtures lie in a simplex.
+
+    Attributes
+    ----------
+    points : array, shape (n, k)
+        In the directions of k components; what is dark has larger noise here.
+    noise : array, shape (n,)
+    corners : array, shape (k, k)
+        Where the components of the start are.
+    axes : array, shape (d, k)
+    signal : float
+        Variance in the smallest of the k directions, in units of the largest that is left out.
+    """
+
+    points: Float64
+    noise: Float64
+    corners: Float64
+    axes: Float64
+    signal: float
+
+    @classmethod
+    def of(cls, spectra: NDArray[np.floating], start: NDArray[np.floating]) -> Perspective | None:
+        """Look at spectra (n, d) from the origin; None where they or the start (k, d) span no simplex of k corners."""
+        rows, begin = np.asarray(spectra, np.float64), np.asarray(start, np.float64)
+        (n, d), k = rows.shape, len(begin)
+        if not 2 <= k < min(n, d):
+            return None
+        values, vectors = np.linalg.eigh(rows.T @ rows)
+        if values[-k] <= 1e-12 * values[-1]:
+            return None
+        axes = vectors[:, : -k - 1 : -1]
+        points, corners = rows @ axes, begin @ axes
+        mean = points.mean(axis=0)
+        level = mean / (mean @ mean)
+        depth, height = points @ level, corners @ level
+        seen = depth > 0.1 * np.median(depth)
+        if (height <= 0).any() or seen.sum() <= k or np.linalg.cond(corners) > 1e10:
+            return None
+        noise = _unexplained(values, n, k) / depth[seen]
+        signal = float(values[-k] / max(values[-k - 1], 1e-12 * values[-1]))
+        return cls(points[seen] / depth[seen, None], noise, corners / height[:, None], axes, signal)
+
+    @property
+    def start(self) -> Float64:
+        """What :meth:`ways` turns into the shares of the start."""
+        return np.eye(len(self.corners))[:-1].ravel()
+
+    def ways(self, free: Float64) -> Float64:
+        """Corner by corner, what turns points into shares: the shares of the start turned, so that they sum to one."""
+        k = len(self.corners)
+        turn = free.reshape(k - 1, k)
+        whole = np.concatenate([turn, 1 - turn.sum(axis=0, keepdims=True)])
+        return np.asarray(whole @ np.linalg.inv(self.corners).T)
+
+    def slope(self, by_ways: Float64) -> Float64:
+        """The gradient by what is free, from that by the ways."""
+        both = by_ways @ np.linalg.inv(self.corners)
+        return np.asarray((both[:-1] - both[-1]).ravel())
+
+    def components(self, free: Float64, positive: bool) -> Float64:
+        """Spectra (k, d) of the corners."""
+        made = np.linalg.inv(self.ways(free)).T @ self.axes.T
+        return np.asarray(np.maximum(made, 0) if positive else made, np.float64)
+
+    def narrowness(self, sizes: Float64) -> tuple[float, Float64]:
+        """What the noise adds to the logarithm of the volume, and its slope by the sizes of the ways."""
+        wide = np.sqrt(np.pi / 2) * self.noise
+        spread, others = wide * sizes.sum(), len(sizes) - 1
+        return others * float(np.log1p(spread).sum()), others * np.full(len(sizes), (wide / (1 + spread)).sum())
 
 
 def likeliest_simplex(spectra: NDArray[np.floating], start: NDArray[np.floating], positive: bool = True) -> Float64:
@@ -41,51 +116,27 @@ def likeliest_simplex(spectra: NDArray[np.floating], start: NDArray[np.floating]
     """
     from scipy.optimize import minimize
 
-    rows, begin = np.asarray(spectra, np.float64), np.asarray(start, np.float64)
-    (n, d), k = rows.shape, len(begin)
-    if not 2 <= k < min(n, d):
-        return begin
-    values, vectors = np.linalg.eigh(rows.T @ rows)
-    if values[-k] <= 1e-12 * values[-1]:
-        return begin
-    axes = vectors[:, : -k - 1 : -1]
-    points, corners = rows @ axes, begin @ axes
-    mean = points.mean(axis=0)
-    level = mean / (mean @ mean)
-    depth, height = points @ level, corners @ level
-    seen = depth > 0.1 * np.median(depth)
-    if (height <= 0).any() or seen.sum() <= k or np.linalg.cond(corners) > 1e10:
-        return begin
-    # the perspective onto a plane; what is dark has larger noise there
-    points, noise = points[seen] / depth[seen, None], _unexplained(values, n, k) / depth[seen]
-    corners = corners / height[:, None]
-    inverse = np.linalg.inv(corners)
-    wide = np.sqrt(np.pi / 2)
-
-    def shares(free: Float64) -> Float64:
-        """Corner by corner, what turns the shares of the start into those of the corners: rows sum to that of one."""
-        turn = free.reshape(k - 1, k)
-        return np.concatenate([turn, 1 - turn.sum(axis=0, keepdims=True)]) @ inverse.T
+    seen = Perspective.of(spectra, start)
+    if seen is None:
+        return np.asarray(start, np.float64)
+    points, n = seen.points, len(seen.points)
 
     def cost(free: Float64) -> tuple[float, Float64]:
-        ways = shares(free)
+        ways = seen.ways(free)
         sizes = np.linalg.norm(ways, axis=1)
-        outside = np.minimum(points @ ways.T, 0)
-        variance = (noise[:, None] * sizes) ** 2
-        spread = wide * noise * sizes.sum()
         sign, volume = np.linalg.slogdet(ways)
         if sign == 0:
             return np.inf, np.zeros(free.size)
+        outside = np.minimum(points @ ways.T, 0)
+        variance = (seen.noise[:, None] * sizes) ** 2
         missed = outside**2 / variance
-        value = -volume + (0.5 * missed.sum() + (k - 1) * np.log1p(spread).sum()) / len(points)
-        slope = (outside / variance).T @ points - (missed.sum(axis=0) / sizes**2)[:, None] * ways
-        slope += (k - 1) * (wide * noise / (1 + spread)).sum() * (ways / sizes[:, None])
-        slope = (slope / len(points) - np.linalg.inv(ways).T) @ inverse
-        return float(value), (slope[:-1] - slope[-1]).ravel()
+        wider, by_size = seen.narrowness(sizes)
+        slope = (outside / variance).T @ points
+        slope += ((by_size - missed.sum(axis=0) / sizes) / sizes)[:, None] * ways
+        return -volume + (0.5 * missed.sum() + wider) / n, seen.slope(slope / n - np.linalg.inv(ways).T)
 
-    found = minimize(cost, np.eye(k)[:-1].ravel(), jac=True, method="L-BFGS-B", options={"maxiter": _ROUNDS})
-    made = np.linalg.inv(shares(found.x)).T @ axes.T
-    return np.asarray(np.maximum(made, 0) if positive else made, np.float64)
+    found = minimize(cost, seen.start, jac=True, method="L-BFGS-B", options={"maxiter": _ROUNDS})
+    return seen.components(found.x, positive)
 
 
 def _unexplained(values: Float64, n: int, k: int) -> float:
