@@ -43,6 +43,7 @@ class Run:
 
     def __init__(self, viewer: ViewerModel, cube: Cube, others: Sequence[Cube] = ()) -> None:
         self.control = Control()
+        self.told: list[FitEvent] = []
         self._viewer, self._cube, self._others = viewer, cube, tuple(others)
         self._hidden: list[Layer] = []
         self._preview: Labels | None = None
@@ -62,6 +63,7 @@ class Run:
             if not self._over:
                 if event.labels is not None:
                     self._show(event.labels)
+                self._remember(event)
                 progressed(event)
 
         def on_done(outcome: Outcome) -> None:
@@ -91,6 +93,12 @@ class Run:
             config = replace(config, threads=max(1, (os.cpu_count() or 2) - 1))
         cubes, title = (self._cube, *self._others), f"Segmenting {self._cube.source.name}"
         runner(lambda: _steps(cubes, config), self.control, on_event, on_done, on_error, ignore, title=title)
+
+    def _remember(self, event: FitEvent) -> None:
+        """Keep the losses and the last message, for a panel that is opened meanwhile; no labels."""
+        if self.told and not self.told[-1].losses:
+            self.told.pop()
+        self.told.append(replace(event, labels=None))
 
     def cancel(self) -> None:
         """Stop, and take the preview away."""

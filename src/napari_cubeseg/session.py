@@ -18,6 +18,7 @@ from cubeseg.cube import Cube
 from cubeseg.errors import CubeSegError
 from cubeseg.maps.overview import Overview
 from cubeseg.segmentation import Segmentation
+from cubeseg.training.fitting import FitEvent
 from napari_cubeseg import layers as our
 from napari_cubeseg.adjust import Adjustments
 from napari_cubeseg.autosave import Autosave
@@ -134,6 +135,11 @@ class Session:
     def paused(self) -> bool:
         """Whether it waits."""
         return self._control is not None and self._control.paused
+
+    @property
+    def told(self) -> tuple[FitEvent, ...]:
+        """What the current run has told so far, but for its labels."""
+        return () if self._run is None else tuple(self._run.told)
 
     @property
     def _control(self) -> Control | None:

@@ -378,6 +378,28 @@ def test_docks_can_be_closed_and_opened_again(viewer, docks):
     assert table.model().rowCount() == 6
 
 
+def test_a_run_goes_on_while_its_dock_is_closed(viewer, docks):
+    session = session_of(viewer)
+    options(docks[0], "deep", (4, 4), 5000)
+    button(docks[0], "cubeseg.train.run").click()
+    wait(lambda: sum(bool(event.losses) for event in session.told) > 2)
+    viewer.window.remove_dock_widget(docks[0])
+    QTest.qWait(50)
+    assert session.running
+    epoch = session.told[-1].epoch
+    wait(lambda: session.told[-1].epoch > epoch)
+    _, again = viewer.window.add_plugin_dock_widget(DIST, "Segment datacube")
+    from napari_cubeseg.qt.train_panel import TrainPanel
+
+    panel = again.findChild(TrainPanel)
+    assert panel.losses.isVisibleTo(panel)
+    assert panel.findChild(QWidget, "cubeseg.train.status").text().startswith("Training")
+    assert not button(again, "cubeseg.train.run").isEnabled()
+    button(again, "cubeseg.train.cancel").click()
+    assert not session.running
+    assert {our.role(layer) for layer in viewer.layers} - {"sum"} == {"cube"}
+
+
 def test_a_file_with_several_cubes_asks_in_the_panel(viewer, docks, tmp_path):
     import h5py
 

@@ -18,6 +18,7 @@ from cubeseg.segmentation import Segmentation
 from napari_cubeseg.jobs import Control, ignore, one
 from napari_cubeseg.qt.bottom_dock import BottomDock
 from napari_cubeseg.qt.jobs import run_in_thread
+from napari_cubeseg.qt.lifetime import end_with_window
 from napari_cubeseg.qt.plots import ThemedPlot
 from napari_cubeseg.scatter import Scatter
 from napari_cubeseg.session import session_of
@@ -132,6 +133,7 @@ class LatentDock(BottomDock):
         session.viewer.events.theme.connect(self._theme)
         self._draw()
         self._show_marked()
+        end_with_window(self, session)
 
     def showEvent(self, event: Any) -> None:
         """Draw what changed while the dock could not be seen."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QApplication, QFrame, QLabel, QMainWindow, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
 from napari_cubeseg import warming
 from napari_cubeseg.qt.bottom_dock import dock_of
@@ -15,6 +15,7 @@ from napari_cubeseg.qt.cube_panel import CubePanel
 from napari_cubeseg.qt.export_panel import ExportPanel
 from napari_cubeseg.qt.image_panel import ImagePanel
 from napari_cubeseg.qt.jobs import run_in_thread
+from napari_cubeseg.qt.lifetime import end_with_window
 from napari_cubeseg.qt.train_panel import TrainPanel
 from napari_cubeseg.session import session_of
 
@@ -56,13 +57,7 @@ class SegmentDock(QScrollArea):
         self._placed = False
         # not before the cube is seen, whose opening it would hold up
         session.cubes.overview_changed.connect(warming.begin)
-        self.destroyed.connect(warming.stop)
-        # a cancelled generator lets go of the cube within a step, so closing the window ends the run too
-        self.destroyed.connect(session.stop_work)
-        # and what is not written yet is, while everything is still there
-        application = QApplication.instance()
-        if application is not None:
-            application.aboutToQuit.connect(session.autosave.stop)
+        end_with_window(self, session)
 
     def showEvent(self, event: Any) -> None:
         """Leave most of the window to the image: Qt would share it out evenly."""

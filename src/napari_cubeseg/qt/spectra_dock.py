@@ -14,6 +14,8 @@ from qtpy.QtWidgets import (
     QSizePolicy,
     QSpinBox,
     QSplitter,
+    QVBoxLayout,
+    QWidget,
     QWidgetAction,
 )
 
@@ -26,6 +28,7 @@ from napari_cubeseg.curves import curves, readable_unit
 from napari_cubeseg.qt.bottom_dock import BottomDock
 from napari_cubeseg.qt.display_options import DisplayOptions
 from napari_cubeseg.qt.jobs import run_in_thread
+from napari_cubeseg.qt.lifetime import end_with_window
 from napari_cubeseg.qt.spectra_plot import SpectraPlot
 from napari_cubeseg.qt.spectra_tools import SpectraTools
 from napari_cubeseg.session import session_of
@@ -52,7 +55,13 @@ class SpectraDock(BottomDock):
         self.readout.setToolTip("The value under the mouse, and the band that the image shows")
         self._make_bar()
         split = QSplitter(Qt.Orientation.Horizontal, self)
-        split.addWidget(self.plot)
+        left = QWidget(self)
+        rows = QVBoxLayout(left)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(0)
+        rows.addWidget(self.plot.key)
+        rows.addWidget(self.plot, 1)
+        split.addWidget(left)
         split.addWidget(self.tools)
         split.setStretchFactor(0, 1)
         split.setSizes([600, 250])
@@ -78,6 +87,7 @@ class SpectraDock(BottomDock):
         session.band_changed.connect(self._show_band)
         viewer.events.theme.connect(self._theme)
         self._draw()
+        end_with_window(self, session)
 
     def _make_bar(self) -> None:
         session = self._session

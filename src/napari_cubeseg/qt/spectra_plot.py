@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 import pyqtgraph as pg  # isort: skip
 
@@ -18,7 +19,7 @@ from napari_cubeseg.qt.plots import Band, ThemedPlot
 
 __all__ = ["SpectraPlot"]
 
-# with more curves than this, the legend names only those that are chosen: the table has the colours of all classes
+# with more curves than this, the line above the plot names only those that are chosen: the table has the colours of all classes
 _LEGEND = 6
 # parts of the plot that a label of a line takes
 _WIDE, _HIGH = 0.05, 0.12
@@ -36,6 +37,12 @@ class SpectraPlot(ThemedPlot):
     def __init__(self, theme: str, parent: QWidget | None = None) -> None:
         super().__init__(theme, parent)
         self.setMinimumHeight(110)
+        # beside the plot, where it covers neither curves nor the names of lines
+        self.legend.hide()
+        self.key = QLabel()
+        self.key.setObjectName("cubeseg.spectra.key")
+        self.key.setWordWrap(True)
+        self.key.setToolTip("The chosen curves; with few classes, all")
         self.log = False
         self._shown: dict[tuple[str, int], Any] = {}
         self._data: dict[tuple[str, int], Curve] = {}
@@ -165,13 +172,15 @@ class SpectraPlot(ThemedPlot):
         self._bands[key].set_curves(axis.values, self._scaled(curve.low), self._scaled(curve.high))
 
     def _list(self, found: Sequence[Curve]) -> None:
-        """Name the curves in the legend."""
-        self.legend.clear()
+        """Name the curves above the plot."""
         named = found if len(found) <= _LEGEND else [c for c in found if c.chosen][:_LEGEND]
+        parts = []
         for curve in named:
-            self.legend.addItem(self._shown[curve.key], curve.name)
-        self.legend.setColumnCount(1)
-        self.legend.setVisible(bool(named))
+            # a name stays on one line
+            name = html.escape(curve.name).replace(" ", "&nbsp;")
+            parts.append(f"<span style='color:{curve.colour or self.colours.text}'>▬</span>&nbsp;{name}")
+        self.key.setText("&nbsp;&nbsp; ".join(parts))
+        self.key.setVisible(bool(named))
 
     def _remove(self, key: tuple[str, int]) -> None:
         self.removeItem(self._shown.pop(key))

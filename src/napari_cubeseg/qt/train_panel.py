@@ -108,8 +108,10 @@ class TrainPanel(QWidget):
         session.viewer.events.theme.connect(self._theme)
         self._refresh()
         self._offer()
-        self._bar.hide()
         self.losses.hide()
+        # a run goes on while the dock is closed
+        for event in session.told:
+            self._show(event)
 
     def config(self) -> FitConfig:
         """The options as they stand.
