@@ -20,6 +20,7 @@ from cubeseg.training.fitting import FitEvent, fit
 from cubeseg.training.series import segment_series
 from napari_cubeseg import layers as our
 from napari_cubeseg.jobs import Control, Runner, ignore
+from napari_cubeseg.preferences import preferences
 
 __all__ = ["Run"]
 
@@ -89,8 +90,8 @@ class Run:
                 failed(error)
 
         if not config.threads:
-            # one core is left to the window; without it both would wait for each other
-            config = replace(config, threads=max(1, (os.cpu_count() or 2) - 1))
+            # without a core that is left to the window both would wait for each other
+            config = replace(config, threads=max(1, (os.cpu_count() or 2) - preferences().spare_cores))
         cubes, title = (self._cube, *self._others), f"Segmenting {self._cube.source.name}"
         runner(lambda: _steps(cubes, config), self.control, on_event, on_done, on_error, ignore, title=title)
 

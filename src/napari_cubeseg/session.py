@@ -33,6 +33,7 @@ from napari_cubeseg.maps import Maps
 from napari_cubeseg.named import NamedSpectra
 from napari_cubeseg.overlays import Overlays
 from napari_cubeseg.run import Run
+from napari_cubeseg.tour import Tour
 from napari_cubeseg.unmixing import Components
 from napari_cubeseg.workbench import Workbench
 
@@ -89,6 +90,7 @@ class Session:
         self.learning = Learning(self)
         self.autosave = Autosave(self)
         self.desks = Desks(self)
+        self.tour = Tour(self)
         self._clicks = ClickWatcher(viewer, self._clicked)
         viewer.layers.events.inserted.connect(self._inserted)
         viewer.layers.events.removed.connect(self._removed)

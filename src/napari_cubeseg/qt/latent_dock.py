@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QRectF, QSignalBlocker, Qt, QTimer, Signal
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QPushButton
+from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QPushButton
 
 import pyqtgraph as pg  # isort: skip
 
@@ -16,7 +16,9 @@ from napari.utils.notifications import show_error
 from cubeseg.errors import CubeSegError
 from cubeseg.segmentation import Segmentation
 from napari_cubeseg.jobs import Control, ignore, one
+from napari_cubeseg.keys import KEYS
 from napari_cubeseg.qt.bottom_dock import BottomDock
+from napari_cubeseg.qt.hints import HelpButton, Hint, link
 from napari_cubeseg.qt.jobs import run_in_thread
 from napari_cubeseg.qt.lifetime import end_with_window
 from napari_cubeseg.qt.plots import ThemedPlot
@@ -96,8 +98,8 @@ class LatentDock(BottomDock):
         self.lasso = QPushButton("Lasso", self)
         self.lasso.setObjectName("cubeseg.latent.lasso")
         self.lasso.setCheckable(True)
-        self.lasso.setShortcut("Shift+A")
-        self.lasso.setToolTip("Draw a loop around points with the left button: their pixels are marked (Shift+A)")
+        self.lasso.setShortcut(KEYS["lasso"].keys)
+        self.lasso.setToolTip(f"{KEYS['lasso'].what} ({KEYS['lasso'].keys})")
         self.lasso.toggled.connect(self._lasso_toggled)
         self.assign = QPushButton("To chosen class", self)
         self.assign.setObjectName("cubeseg.latent.assign")
@@ -110,12 +112,14 @@ class LatentDock(BottomDock):
         self.forget = QPushButton("Forget", self)
         self.forget.setToolTip("Mark nothing any more")
         self.forget.clicked.connect(lambda: session.overlays.mark(None))
-        self._hint = QLabel(self)
+        self._hint = Hint(self)
+        self._hint.setWordWrap(False)
         bar = QHBoxLayout()
         for widget in (self.across, self.up, self.density, self.lasso, self._hint):
             bar.addWidget(widget)
         bar.addStretch()
-        for widget in (self.assign, self.new, self.forget):
+        more = HelpButton("workbench.md#latent-space", "how to use the latent space", self)
+        for widget in (self.assign, self.new, self.forget, more):
             bar.addWidget(widget)
         self.rows.addLayout(bar)
         self.rows.addWidget(self.plot, 1)
@@ -154,7 +158,10 @@ class LatentDock(BottomDock):
             self.points.setData([], [])
             self.picture.clear()
             self.here.setData([], [])
-            self._hint.setText("After a run every pixel is a point here; like spectra lie together")
+            self._hint.setText(
+                "After a run every pixel is a point here; like spectra lie together. "
+                + link("workbench.md#latent-space", "How to use it")
+            )
             return
         if not self.isVisible() and self._of is not None:
             return

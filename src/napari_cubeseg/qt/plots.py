@@ -86,10 +86,10 @@ class LossPlot(ThemedPlot):
     """The terms of the loss over the epochs, logarithmic."""
 
     _PENS = (
-        ("total", "#d55e00"),
-        ("reconstruction", "#0096ff"),
-        ("clustering", "#00b386"),
-        ("mmd", "#cc79a7"),
+        ("total", "#d55e00", "total"),
+        ("reconstruction", "#0096ff", "spectra"),
+        ("clustering", "#00b386", "classes"),
+        ("mmd", "#cc79a7", "cloud"),
     )
 
     def __init__(self, theme: str, parent: QWidget | None = None) -> None:
@@ -122,12 +122,12 @@ class LossPlot(ThemedPlot):
 
     def add(self, epoch: int, losses: dict[str, float]) -> None:
         """Add the mean losses of an epoch."""
-        for name, colour in self._PENS:
+        for name, colour, words in self._PENS:
             if name not in losses:
                 continue
             if name not in self._curves:
                 pen = pg.mkPen(colour, width=2)
-                self._curves[name] = self.plot([], [], pen=pen, name=name, symbol="o", symbolSize=4, symbolPen=None)
+                self._curves[name] = self.plot([], [], pen=pen, name=words, symbol="o", symbolSize=4, symbolPen=None)
                 self._curves[name].setSymbolBrush(colour)
                 self._values[name] = ([], [])
             epochs, values = self._values[name]

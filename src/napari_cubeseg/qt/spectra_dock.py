@@ -27,6 +27,7 @@ from cubeseg.errors import CubeSegError
 from napari_cubeseg.curves import curves, readable_unit
 from napari_cubeseg.qt.bottom_dock import BottomDock
 from napari_cubeseg.qt.display_options import DisplayOptions
+from napari_cubeseg.qt.hints import HelpButton, Hint, link
 from napari_cubeseg.qt.jobs import run_in_thread
 from napari_cubeseg.qt.lifetime import end_with_window
 from napari_cubeseg.qt.spectra_plot import SpectraPlot
@@ -59,6 +60,12 @@ class SpectraDock(BottomDock):
         rows = QVBoxLayout(left)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setSpacing(0)
+        self._empty = Hint(self)
+        self._empty.setText(
+            "Spectra are drawn here once a cube is open: its mean, the pixel that you click, the classes. "
+            + link("workbench.md#spectra", "How to look at them")
+        )
+        rows.addWidget(self._empty)
         rows.addWidget(self.plot.key)
         rows.addWidget(self.plot, 1)
         split.addWidget(left)
@@ -143,6 +150,7 @@ class SpectraDock(BottomDock):
         for widget in (display, keep, self.box, self.window, self.map, whole, self.side):
             self._bar.addWidget(widget)
         self._bar.addWidget(self.readout, 1)
+        self._bar.addWidget(HelpButton("workbench.md#spectra", "how to look at spectra", self))
 
     def _theme(self, event: Any = None) -> None:
         self.plot.set_theme(self._session.viewer.theme)
@@ -155,8 +163,8 @@ class SpectraDock(BottomDock):
     def _draw(self) -> None:
         result, cube = self._session.result, self._session.cube
         axis = result.axis if result is not None else cube.axis if cube is not None else None
+        self._empty.setVisible(axis is None)
         if axis is None:
-            self.readout.setText("Open a cube to see spectra")
             return
         look = self.options.look
         unit = readable_unit(result.unit if result is not None else cube.unit if cube is not None else "")

@@ -19,7 +19,7 @@ from napari_cubeseg.qt.plots import Band, ThemedPlot
 
 __all__ = ["SpectraPlot"]
 
-# with more curves than this, the line above the plot names only those that are chosen: the table has the colours of all classes
+# with more curves than this, only the chosen ones are named above the plot: the table has all colours
 _LEGEND = 6
 # parts of the plot that a label of a line takes
 _WIDE, _HIGH = 0.05, 0.12
