@@ -45,7 +45,7 @@ def preferences() -> Preferences:
 
     try:
         found = get_plugin_settings("napari-cubeseg")
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, AssertionError, OSError):
         return Preferences()
     run, work = found.run, found.work
     # a folder that is not there is one that is being written

@@ -15,7 +15,7 @@ __all__ = ["HelpWindow", "open_help"]
 
 
 def open_help(widget: QWidget, name: str = "index.md") -> HelpWindow:
-    """Show a page, "howto/refine.md#after-it" for instance, in the window that goes with a widget's main window."""
+    """Show a page, "workbench.md#classes" for instance, in the window that goes with a widget's main window."""
     dock = dock_of(widget)
     above = widget.window() if dock is None else dock.parent()
     owner = above if isinstance(above, QWidget) else widget
@@ -67,7 +67,7 @@ class HelpWindow(QWidget):
         layout.addWidget(self.text, 1)
 
     def go(self, name: str) -> None:
-        """Show a page, or a place on it ("page.md#heading")."""
+        """Show a page, or a place on it, after a "#"."""
         page, _, anchor = name.partition("#")
         if self.name:
             self._history.append((self.name, self.text.verticalScrollBar().value()))

@@ -140,10 +140,8 @@ class TourStrip(QFrame):
     def _keep_up(self) -> None:
         target, step = self._target(), self._session.tour.step
         if self._frame is not None and (not isalive(self._frame) or self._frame.target is not target):
-            if isalive(self._frame):
-                self._frame.deleteLater()
-            self._frame = None
-        if target is None or step is None:
+            self._unframe()
+        if target is None or step is None or not self.isVisible():
             return
         if self._frame is None:
             self._frame = _Frame(target)
@@ -158,6 +156,17 @@ class TourStrip(QFrame):
             seen = window.findChild(QWidget, step.seen)
             if seen is not None and seen.isVisible():
                 self._session.tour.next()
+
+    def _unframe(self) -> None:
+        if self._frame is not None and isalive(self._frame):
+            self._frame.hide()
+            self._frame.deleteLater()
+        self._frame = None
+
+    def hideEvent(self, event: Any) -> None:
+        """The dock was closed, or is behind another: nothing is framed without a word."""
+        super().hideEvent(event)
+        self._unframe()
 
     def changeEvent(self, event: QEvent | None) -> None:
         """Take over other colours, which may need other room."""
