@@ -31,8 +31,8 @@ Outcome = tuple[dict[int, Segmentation], dict[int, CubeSegError]]
 class Run:
     """A run on one cube; it keeps to that cube whatever becomes of the viewer's layers meanwhile.
 
-    Previews go into a labels layer of its own, which becomes the result's layer in the end. Labels that are shown when
-    the first preview comes are hidden, and shown again if the run ends without a result.
+    Previews go into a labels layer of its own, which becomes the result's layer in the end. Labels and maps that are
+    shown when the first preview comes are hidden, and shown again if the run ends without a result.
 
     Parameters
     ----------
@@ -116,7 +116,8 @@ class Run:
             self._preview.data = labels
             return self._preview
         for item in self._viewer.layers:
-            if our.role(item) == "labels" and item.visible:
+            # maps shine through the labels, whose colours would not be those of the table
+            if our.role(item) in ("labels", "map") and item.visible:
                 item.visible = False
                 self._hidden.append(item)
         name = f"{self._cube.source.name} classes"

@@ -71,9 +71,10 @@ class LatentDock(BottomDock):
     """Scatter or density of the codes; what is enclosed by a lasso is marked in the image and can be assigned."""
 
     def __init__(self, napari_viewer: Any) -> None:
-        super().__init__()
+        session = session_of(napari_viewer)
+        super().__init__(session.viewer)
         self.setObjectName("cubeseg.latent")
-        self._session = session = session_of(napari_viewer)
+        self._session = session
         session.use_threads(run_in_thread)
         self._scatter: Scatter | None = None
         self._of: Segmentation | None = None
@@ -81,7 +82,6 @@ class LatentDock(BottomDock):
         self.box = LassoBox()
         # the two combo boxes above tell what the axes are
         self.plot = ThemedPlot(session.viewer.theme, self, below=24, viewBox=self.box)
-        self.plot.legend.hide()
         self.plot.setMinimumHeight(150)
         self.points = pg.ScatterPlotItem(size=4, pen=None, pxMode=True)
         self.picture = pg.ImageItem(axisOrder="row-major")

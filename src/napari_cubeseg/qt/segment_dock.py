@@ -13,6 +13,7 @@ from napari_cubeseg.qt.classes_panel import ClassesPanel
 from napari_cubeseg.qt.components_panel import ComponentsPanel
 from napari_cubeseg.qt.cube_panel import CubePanel
 from napari_cubeseg.qt.export_panel import ExportPanel
+from napari_cubeseg.qt.fitting import Refit
 from napari_cubeseg.qt.help_menu import HelpMenu
 from napari_cubeseg.qt.hints import HelpButton
 from napari_cubeseg.qt.image_panel import ImagePanel
@@ -62,6 +63,7 @@ class SegmentDock(QScrollArea):
         self.setWidget(inside)
         self.setMinimumWidth(inside.minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width())
         self._placed = False
+        self._refit = Refit(session.viewer, self)
         self._strip = TourStrip(session, self)
         self._strip.resized.connect(self._make_room)
         self._make_room()
@@ -94,3 +96,4 @@ class SegmentDock(QScrollArea):
         dock = dock_of(self)
         if dock is not None and not dock.isFloating() and isinstance(dock.parent(), QMainWindow):
             dock.parent().resizeDocks([dock], [max(_WIDTH, self.minimumWidth())], Qt.Orientation.Horizontal)
+            self._refit.soon()

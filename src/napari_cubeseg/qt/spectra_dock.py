@@ -41,9 +41,10 @@ class SpectraDock(BottomDock):
     """Spectra of the active cube and segmentation; clicking a curve selects its class."""
 
     def __init__(self, napari_viewer: Any) -> None:
-        super().__init__()
+        session = session_of(napari_viewer)
+        super().__init__(session.viewer)
         self.setObjectName("cubeseg.spectra")
-        self._session = session = session_of(napari_viewer)
+        self._session = session
         session.use_threads(run_in_thread)
         viewer = session.viewer
         self.plot = SpectraPlot(viewer.theme, self)

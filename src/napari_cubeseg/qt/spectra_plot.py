@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtWidgets import QWidget
 
 import pyqtgraph as pg  # isort: skip
 
@@ -21,8 +20,8 @@ __all__ = ["SpectraPlot"]
 
 # with more curves than this, only the chosen ones are named above the plot: the table has all colours
 _LEGEND = 6
-# parts of the plot that a label of a line takes
-_WIDE, _HIGH = 0.05, 0.12
+# pixels that a label of a line takes
+_WIDE, _HIGH = 48, 15
 _ABSORBED = "#7aa6ff"
 _KINDS = {"escape": "#b39ddb", "sum": "#b39ddb", "rayleigh": "#90a4ae", "compton": "#90a4ae", "absorption": _ABSORBED}
 
@@ -37,11 +36,7 @@ class SpectraPlot(ThemedPlot):
     def __init__(self, theme: str, parent: QWidget | None = None) -> None:
         super().__init__(theme, parent)
         self.setMinimumHeight(110)
-        # beside the plot, where it covers neither curves nor the names of lines
-        self.legend.hide()
-        self.key = QLabel()
         self.key.setObjectName("cubeseg.spectra.key")
-        self.key.setWordWrap(True)
         self.key.setToolTip("The chosen curves; with few classes, all")
         self.log = False
         self._shown: dict[tuple[str, int], Any] = {}
@@ -59,6 +54,7 @@ class SpectraPlot(ThemedPlot):
         self.window.sigRegionChanged.connect(lambda item: self.window_changed.emit(*map(float, item.getRegion())))
         self.addItem(self.window, ignoreBounds=True)
         self.plotItem.vb.sigXRangeChanged.connect(lambda *_: self._label_lines())
+        self.plotItem.vb.sigResized.connect(lambda *_: self._label_lines())
 
     @property
     def curves(self) -> list[Curve]:
@@ -108,10 +104,12 @@ class SpectraPlot(ThemedPlot):
     def _label_lines(self) -> None:
         """Name as many lines as there is room for, the strongest first."""
         left, right = self.plotItem.vb.viewRange()[0]
+        wide = _WIDE / max(self.plotItem.vb.width(), 1)
+        high = _HIGH / max(self.plotItem.vb.height(), 1)
         named: list[tuple[float, float]] = []
         for line, mark in sorted(zip(self._lines, self._marks, strict=True), key=lambda both: -both[0].height):
             x, y = (line.position - left) / max(right - left, 1e-30), mark.span[1]
-            free = 0 <= x <= 1 and all(abs(x - a) > _WIDE or abs(y - b) > _HIGH for a, b in named)
+            free = 0 <= x <= 1 and all(abs(x - a) > wide or abs(y - b) > high for a, b in named)
             mark.label.setVisible(free)
             if free:
                 named.append((x, y))
@@ -174,13 +172,7 @@ class SpectraPlot(ThemedPlot):
     def _list(self, found: Sequence[Curve]) -> None:
         """Name the curves above the plot."""
         named = found if len(found) <= _LEGEND else [c for c in found if c.chosen][:_LEGEND]
-        parts = []
-        for curve in named:
-            # a name stays on one line
-            name = html.escape(curve.name).replace(" ", "&nbsp;")
-            parts.append(f"<span style='color:{curve.colour or self.colours.text}'>▬</span>&nbsp;{name}")
-        self.key.setText("&nbsp;&nbsp; ".join(parts))
-        self.key.setVisible(bool(named))
+        self.name_curves([(curve.colour, curve.name) for curve in named])
 
     def _remove(self, key: tuple[str, int]) -> None:
         self.removeItem(self._shown.pop(key))

@@ -46,9 +46,11 @@ class TourStrip(QFrame):
         self._text.setObjectName("cubeseg.tour.text")
         self.go_on = QPushButton(self)
         self.go_on.setObjectName("cubeseg.tour.next")
+        self.go_on.setToolTip("The tour works on a small painting")
         self.go_on.clicked.connect(self._next)
         self.leave = QPushButton(self)
         self.leave.setObjectName("cubeseg.tour.skip")
+        self.leave.setToolTip("Help in this dock starts the tour at any time")
         self.leave.clicked.connect(self._skip)
         buttons = QHBoxLayout()
         buttons.addStretch()
@@ -92,8 +94,8 @@ class TourStrip(QFrame):
         for button, words in ((self.go_on, go_on), (self.leave, leave)):
             button.setText(words)
             button.setVisible(bool(words))
-        self.go_on.setToolTip("Go on without doing this" if go_on == "Next" else "The tour works on a small painting")
-        self.leave.setToolTip("Help in this dock starts the tour at any time")
+        if go_on == "Next":
+            self.go_on.setToolTip("Go on without doing this")
 
     def _next(self) -> None:
         tour = self._session.tour

@@ -104,6 +104,7 @@ class TrainPanel(QWidget):
         layout.addLayout(buttons)
         layout.addWidget(self._bar)
         layout.addWidget(self._status)
+        layout.addWidget(self.losses.key)
         layout.addWidget(self.losses)
         session.run_changed.connect(self._refresh)
         session.cube_changed.connect(self._refresh)
