@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QPushButton,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -46,6 +47,8 @@ class ExportPanel(QWidget):
             item.setCheckState(Qt.CheckState.Checked if known.usual else Qt.CheckState.Unchecked)
             self.formats.addItem(item)
         self.formats.setFixedHeight(_LINES * self.formats.sizeHintForRow(0) + 4)
+        # nothing here takes what room is left below
+        self.formats.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.formats.itemChanged.connect(self._preview)
         self.folder = QLineEdit(self)
         self.folder.setObjectName("cubeseg.export.folder")

@@ -110,6 +110,7 @@ class LossPlot(ThemedPlot):
         self.setMouseEnabled(x=False, y=False)
         self.setMinimumHeight(120)
         self.setMaximumHeight(150)
+        self.plotItem.vb.setDefaultPadding(0.08)
         left = self.plotItem.getAxis("left")
         left.setTicks([[(power, f"{10.0**power:g}") for power in range(-9, 10)]])
         left.setWidth(44)

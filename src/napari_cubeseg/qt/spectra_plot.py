@@ -87,7 +87,9 @@ class SpectraPlot(ThemedPlot):
         self._marks.clear()
         self._lines = lines
         for line in lines:
-            colour = _KINDS.get(line.kind, "#ffb74d")
+            colour = pg.mkColor(_KINDS.get(line.kind, "#ffb74d"))
+            if pg.mkColor(self.colours.background).lightness() > 128:
+                colour = colour.darker(180)
             pen = pg.mkPen(
                 colour, width=1, style=Qt.PenStyle.DashLine if line.kind in _KINDS else Qt.PenStyle.SolidLine
             )
@@ -113,6 +115,13 @@ class SpectraPlot(ThemedPlot):
             mark.label.setVisible(free)
             if free:
                 named.append((x, y))
+
+    def set_theme(self, theme: str) -> None:
+        """Take over the colours of a napari theme."""
+        super().set_theme(theme)
+        # not yet while the plot is being made
+        if hasattr(self, "_marks"):
+            self.show_lines(self._lines)
 
     def show_band(self, value: float | None) -> None:
         """Where the image's band is; None where there is no image."""
