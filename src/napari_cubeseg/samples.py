@@ -30,7 +30,9 @@ def galaxy() -> list[tuple[Any, dict[str, Any], str]]:
 
 def holds(cube: Cube | None) -> bool:
     """Whether this is the painting, as it was made for this process."""
-    return cube is not None and bool(_KEEP) and cube.source.path == str(_folder() / "painting.h5")
+    if cube is None or not cube.source.path or not _KEEP:
+        return False
+    return Path(cube.source.path).resolve() == (_folder() / "painting.h5").resolve()
 
 
 def _layers(name: Literal["painting", "galaxy"]) -> list[tuple[Any, dict[str, Any], str]]:

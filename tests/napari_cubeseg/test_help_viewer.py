@@ -164,6 +164,13 @@ def test_who_says_not_now_is_not_asked_again(newcomer):
     assert not again.findChild(QWidget, "cubeseg.tour").isVisible()
 
 
+def test_who_opens_a_cube_instead_is_not_asked_again(newcomer, settings_folder, painting_file):
+    made, dock = newcomer
+    made.open(str(painting_file), plugin=DIST)
+    assert not dock.findChild(QWidget, "cubeseg.tour").isVisible()
+    assert (settings_folder / "tour-offered").exists()
+
+
 def test_who_has_a_cube_is_not_asked(viewer, settings_folder):  # noqa: F811
     (settings_folder / "tour-offered").unlink()
     _, dock = viewer.window.add_plugin_dock_widget(DIST, "Segment datacube")

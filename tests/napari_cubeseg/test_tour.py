@@ -138,3 +138,14 @@ def test_a_sample_that_cannot_be_made_ends_it(viewer, monkeypatch):
 
 def test_what_is_framed_is_named_once():
     assert len({step.widget for step in tour.STEPS}) == len(tour.STEPS) == 7
+
+
+def test_the_sample_is_known_again(painting_file, tmp_path, monkeypatch):
+    cube = open_cube(painting_file)
+    assert not samples.holds(cube)
+    monkeypatch.setattr(samples, "_folder", lambda: painting_file.parent)
+    monkeypatch.setattr(samples, "_KEEP", ["a folder"])
+    assert samples.holds(cube)
+    assert not samples.holds(None)
+    monkeypatch.setattr(samples, "_folder", lambda: tmp_path / "another")
+    assert not samples.holds(cube)

@@ -465,3 +465,65 @@ def test_closing_the_window_stops_the_run(make_napari_viewer, painting_file):
     QTest.qWait(200)
     made.close()
     wait(lambda: not any(w.is_running for w in WorkerBase._worker_set), 10)
+
+
+def test_docks_leave_the_whole_image_in_view(viewer):
+    camera = viewer.scene.camera
+    QTest.qWait(100)
+    viewer.reset_view()
+    for name in ("Segment datacube", "Spectra"):
+        _, dock = viewer.window.add_plugin_dock_widget(DIST, name)
+        wait(dock.isVisible)
+        QTest.qWait(400)
+        seen = camera.zoom
+        viewer.reset_view()
+        assert seen == pytest.approx(camera.zoom, rel=0.02), name
+    # who has zoomed in is left alone
+    camera.zoom *= 3
+    seen = camera.zoom
+    _, dock = viewer.window.add_plugin_dock_widget(DIST, "Latent space")
+    wait(dock.isVisible)
+    QTest.qWait(400)
+    assert camera.zoom == seen
+
+
+def test_maps_do_not_shine_through_new_labels(viewer, docks):
+    session, made = session_of(viewer), []
+    session.maps.made.connect(made.append)
+    session.maps.window(6.2, 6.6)
+    wait(lambda: made)
+    (layer,) = (item for item in viewer.layers if our.role(item) == "map")
+    assert layer.visible
+    run(viewer, docks[0])
+    assert not layer.visible
+
+
+def test_warnings_go_their_usual_way_after_jobs_that_overlapped(viewer, docks):
+    import warnings
+
+    before = warnings.showwarning
+    ended = []
+    for seconds in (0.2, 0.5, 0.1):
+
+        def work(seconds=seconds):
+            yield None
+            time.sleep(seconds)
+            return seconds
+
+        from napari_cubeseg.jobs import Control, ignore
+        from napari_cubeseg.qt.jobs import run_in_thread
+
+        run_in_thread(work, Control(), ignore, ended.append, ignore, ignore)
+    wait(lambda: len(ended) == 3)
+    wait(lambda: not any(w.is_running for w in WorkerBase._worker_set), 10)
+    QTest.qWait(100)
+    assert warnings.showwarning is before
+
+
+def test_names_of_curves_stand_beside_the_plot(viewer, docks):
+    segment, spectra = docks
+    run(viewer, segment)
+    session_of(viewer).select([2])
+    key = spectra.findChild(QWidget, "cubeseg.spectra.key")
+    wait(lambda: "class" in key.text() and key.isVisible())
+    assert not spectra.plot.findChildren(type(key))

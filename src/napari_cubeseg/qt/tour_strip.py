@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QMainWindow, QPushButton, QScrol
 from napari_cubeseg.qt.bottom_dock import dock_of
 from napari_cubeseg.qt.hints import Hint, link
 from napari_cubeseg.session import Session
-from napari_cubeseg.tour import STEPS, was_offered
+from napari_cubeseg.tour import STEPS, remember, was_offered
 
 __all__ = ["TourStrip"]
 
@@ -71,7 +71,9 @@ class TourStrip(QFrame):
 
     def _refresh(self) -> None:
         tour = self._session.tour
-        if self._session.cube is not None or tour.at is not None:
+        if self._offering and (self._session.cube is not None or tour.at is not None):
+            # who opens a cube of their own has found the way
+            remember()
             self._offering = False
         self.setVisible(self._offering or tour.at is not None)
         if self._offering:
