@@ -20,8 +20,8 @@ __all__ = ["SpectraPlot"]
 
 # with more curves than this, only the chosen ones are named above the plot: the table has all colours
 _LEGEND = 6
-# pixels that a label of a line takes
-_WIDE, _HIGH = 48, 15
+# pixels that the name of a line is high
+_HIGH = 15
 _ABSORBED = "#7aa6ff"
 _KINDS = {"escape": "#b39ddb", "sum": "#b39ddb", "rayleigh": "#90a4ae", "compton": "#90a4ae", "absorption": _ABSORBED}
 
@@ -104,17 +104,21 @@ class SpectraPlot(ThemedPlot):
         self._label_lines()
 
     def _label_lines(self) -> None:
-        """Name as many lines as there is room for, the strongest first."""
+        """Name as many lines as there is room for along them, the strongest first and highest."""
         left, right = self.plotItem.vb.viewRange()[0]
-        wide = _WIDE / max(self.plotItem.vb.width(), 1)
-        high = _HIGH / max(self.plotItem.vb.height(), 1)
-        named: list[tuple[float, float]] = []
+        width, high = max(self.plotItem.vb.width(), 1), _HIGH / max(self.plotItem.vb.height(), 1)
+        taken: list[tuple[float, float, float]] = []
         for line, mark in sorted(zip(self._lines, self._marks, strict=True), key=lambda both: -both[0].height):
-            x, y = (line.position - left) / max(right - left, 1e-30), mark.span[1]
-            free = 0 <= x <= 1 and all(abs(x - a) > wide or abs(y - b) > high for a, b in named)
+            x, y, top = (line.position - left) / max(right - left, 1e-30), mark.span[1], mark.span[1]
+            # the name stands to the right of its line
+            end = x + mark.label.boundingRect().width() / width
+            while y > high and any(x < to and start < end and abs(y - at) < high for start, to, at in taken):
+                y -= high
+            free = 0 <= x <= 1 and (y > high or y == top)
             mark.label.setVisible(free)
             if free:
-                named.append((x, y))
+                mark.label.setPosition(y)
+                taken.append((x, end, y))
 
     def set_theme(self, theme: str) -> None:
         """Take over the colours of a napari theme."""
