@@ -15,10 +15,10 @@ BEGIN, END = "<!-- picture -->\n", "<!-- end of picture -->\n"
 # part of the viewer: what it is
 VIEWER = {
     "panels": "panels and docks: napari_cubeseg.qt",
-    "manifest": "what napari calls: reader, writer, samples",
+    "manifest": "what napari calls: reader, writer",
     "state": "the viewer's state, without Qt: Session and its parts",
 }
-_MANIFEST = ("reader", "writer", "samples")
+_MANIFEST = ("reader", "writer")
 
 
 def layers() -> list[list[str]]:

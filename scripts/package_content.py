@@ -16,13 +16,16 @@ DATA = (
     "napari_cubeseg/py.typed",
     "napari_cubeseg/napari.yaml",
 )
-SUFFIXES = {".py", ".typed", ".csv", ".yaml"}
+SUFFIXES = {".py", ".typed", ".csv", ".yaml", ".md"}
+HELP = "napari_cubeseg/help/"
 
 
 def check_wheel(path: Path) -> None:
-    """The two packages as they are in src, and their metadata."""
+    """The two packages as they are in src, pages of the docs, and their metadata."""
     names = [n for n in zipfile.ZipFile(path).namelist() if not n.endswith("/")]
-    inside = {n for n in names if ".dist-info/" not in n}
+    everything = {n for n in names if ".dist-info/" not in n}
+    pages = {n.removeprefix(HELP) for n in everything if n.startswith(HELP)}
+    inside = {n for n in everything if not n.startswith(HELP)}
     known = {
         str(PurePosixPath(p.relative_to(ROOT / "src")))
         for p in (ROOT / "src").rglob("*")
@@ -31,7 +34,9 @@ def check_wheel(path: Path) -> None:
     _tell(path, "is missing", known - inside)
     _tell(path, "does not belong there", inside - known)
     _tell(path, "is missing", set(DATA) - inside)
-    _tell(path, "is of a kind that does not belong there", {n for n in inside if Path(n).suffix not in SUFFIXES})
+    _tell(path, "is missing", {"index.md", "tutorials/painting.md", "shortcuts.md"} - pages)
+    _tell(path, "is no page of the docs", {n for n in pages if not (ROOT / "docs" / n).is_file()})
+    _tell(path, "is of a kind that does not belong there", {n for n in everything if Path(n).suffix not in SUFFIXES})
     _tell(path, "is missing", {"LICENSE"} - {Path(n).name for n in names})
     _size(path, len(names))
 

@@ -31,6 +31,16 @@ def manifest() -> None:
         print(f"  {contributed.python_name}")
 
 
+def pages() -> None:
+    """Help finds its pages where they were installed."""
+    from napari_cubeseg import manual
+
+    assert "site-packages" in str(manual.folder()), manual.folder()
+    for name in manual.CONTENTS:
+        assert manual.page(name).startswith("# "), name
+    print(f"  {len(manual.CONTENTS)} pages of help")
+
+
 def samples() -> None:
     """Both samples open as layers."""
     from napari.layers import Layer
@@ -73,7 +83,7 @@ def main() -> None:
     assert "site-packages" in cubeseg.__file__, cubeseg.__file__
     print(f"napari-cubeseg {cubeseg.__version__}")
     assert cubeseg.__version__ == distribution(NAME).version
-    for part in (manifest, samples, files):
+    for part in (manifest, pages, samples, files):
         print(f"{part.__name__}:")
         part()
     print("The package works")

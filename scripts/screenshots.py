@@ -35,6 +35,7 @@ from qtpy.QtWidgets import (  # noqa: E402
 )
 from superqt import QCollapsible  # noqa: E402
 
+from napari_cubeseg import tour  # noqa: E402
 from napari_cubeseg.session import session_of  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
@@ -66,6 +67,7 @@ class Desk:
     """A napari window with our docks, and hands to work in it."""
 
     def __init__(self) -> None:
+        tour.remember()
         self.viewer = napari.Viewer(title="napari", show=True)
         self.viewer.window.resize(*SIZE)
         self.window = self.viewer.window._qt_window

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cubeseg.errors import ConfigError, DataError, JobError
+from cubeseg.files import refuse_to_replace
 from cubeseg.terminal import driven
 
 __all__ = ["apply", "export", "info", "refine", "replay", "report", "sample", "score", "segment"]
@@ -204,10 +205,8 @@ def _finish(steps: Any, output: Path) -> None:
 
 def _not_there(force: bool, *outputs: Path) -> None:
     """Refuse to replace files, unless that is wanted."""
-    there = [path for path in outputs if path.exists()]
-    if there and not force:
-        others = f" and {len(there) - 1} more" if len(there) > 1 else ""
-        raise ConfigError(f"{there[0]}{others}: is there already; add --force to replace it, or give another name")
+    if not force:
+        refuse_to_replace([path for path in outputs if path.exists()], "give another name")
 
 
 def _new_file(output: str, *inputs: str) -> Path:

@@ -8,13 +8,35 @@ import os
 import platform
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from cubeseg.errors import DataError
+from cubeseg.errors import ConfigError, DataError
 
-__all__ = ["written"]
+__all__ = ["refuse_to_replace", "written"]
+
+
+def refuse_to_replace(there: Sequence[Path], otherwise: str) -> None:
+    """Raise if there are files already where some are to be written.
+
+    Parameters
+    ----------
+    there : sequence of Path
+        Those that exist.
+    otherwise : str
+        What to do instead of replacing them, such as "give another name".
+
+    Raises
+    ------
+    ConfigError
+        If there is any.
+    """
+    if len(there) == 1:
+        raise ConfigError(f"{there[0]}: is there already; add --force to replace it, or {otherwise}")
+    if there:
+        files = f"{len(there) - 1} other {'file' if len(there) == 2 else 'files'}"
+        raise ConfigError(f"{there[0]} and {files} are there already; add --force to replace them, or {otherwise}")
 
 
 @contextmanager

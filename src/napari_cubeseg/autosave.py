@@ -24,6 +24,7 @@ from cubeseg.errors import CubeSegError
 from cubeseg.segmentation import Segmentation
 from napari_cubeseg import layers as our
 from napari_cubeseg.jobs import Control, Steps, ignore, one, run_now
+from napari_cubeseg.preferences import preferences
 
 if TYPE_CHECKING:
     from napari_cubeseg.session import Session
@@ -86,7 +87,7 @@ class Autosave:
 
     def touch(self, layer: Labels) -> None:
         """Something changed: keep it once nothing has changed for a while."""
-        if self._session.runner is run_now or self._failed:
+        if self._session.runner is run_now or self._failed or not preferences().keep:
             return
         if self._layer is not layer:
             self.save_now()
@@ -136,7 +137,8 @@ class Autosave:
         """The whole of a segmentation was written where the user wants it; it need not be kept."""
         name = None if layer is None else layer.metadata[our.KEY].get("kept")
         if layer is not None and name:
-            _remove(_folder() / f"{name}.h5")
+            for folder in _folders():
+                _remove(folder / f"{name}.h5")
             self._bases.pop(layer, None)
 
     def stop(self) -> None:
@@ -208,10 +210,17 @@ class Autosave:
 
 
 def _folder() -> Path:
+    return _folders()[0]
+
+
+def _folders() -> list[Path]:
+    """Where work is kept, and then where it is unless the user wants it elsewhere."""
     import platformdirs
 
-    folder = os.environ.get("CUBESEG_SETTINGS") or platformdirs.user_data_dir("napari-cubeseg", appauthor=False)
-    return Path(folder) / "kept"
+    usual = os.environ.get("CUBESEG_SETTINGS") or platformdirs.user_data_dir("napari-cubeseg", appauthor=False)
+    chosen = preferences().folder
+    # a folder of its own inside: what is too old is deleted there
+    return [*([] if chosen is None else [chosen / "napari-cubeseg-kept"]), Path(usual) / "kept"]
 
 
 def _key(source: Source) -> str:
@@ -221,7 +230,8 @@ def _key(source: Source) -> str:
 
 
 def _find(source: Source) -> Kept | None:
-    there = [p for p in _folder().glob(f"{_key(source)}-*.h5") if not p.name.endswith(_BASE)]
+    found = [path for folder in _folders() for path in folder.glob(f"{_key(source)}-*.h5")]
+    there = [path for path in found if not path.name.endswith(_BASE)]
     times = {path: path.stat().st_mtime for path in there}
     if not times:
         return None

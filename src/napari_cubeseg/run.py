@@ -20,6 +20,7 @@ from cubeseg.training.fitting import FitEvent, fit
 from cubeseg.training.series import segment_series
 from napari_cubeseg import layers as our
 from napari_cubeseg.jobs import Control, Runner, ignore
+from napari_cubeseg.preferences import preferences
 
 __all__ = ["Run"]
 
@@ -30,8 +31,8 @@ Outcome = tuple[dict[int, Segmentation], dict[int, CubeSegError]]
 class Run:
     """A run on one cube; it keeps to that cube whatever becomes of the viewer's layers meanwhile.
 
-    Previews go into a labels layer of its own, which becomes the result's layer in the end. Labels that are shown when
-    the first preview comes are hidden, and shown again if the run ends without a result.
+    Previews go into a labels layer of its own, which becomes the result's layer in the end. Labels and maps that are
+    shown when the first preview comes are hidden, and shown again if the run ends without a result.
 
     Parameters
     ----------
@@ -43,6 +44,7 @@ class Run:
 
     def __init__(self, viewer: ViewerModel, cube: Cube, others: Sequence[Cube] = ()) -> None:
         self.control = Control()
+        self.told: list[FitEvent] = []
         self._viewer, self._cube, self._others = viewer, cube, tuple(others)
         self._hidden: list[Layer] = []
         self._preview: Labels | None = None
@@ -62,6 +64,7 @@ class Run:
             if not self._over:
                 if event.labels is not None:
                     self._show(event.labels)
+                self._remember(event)
                 progressed(event)
 
         def on_done(outcome: Outcome) -> None:
@@ -87,10 +90,16 @@ class Run:
                 failed(error)
 
         if not config.threads:
-            # one core is left to the window; without it both would wait for each other
-            config = replace(config, threads=max(1, (os.cpu_count() or 2) - 1))
+            # without a core that is left to the window both would wait for each other
+            config = replace(config, threads=max(1, (os.cpu_count() or 2) - preferences().spare_cores))
         cubes, title = (self._cube, *self._others), f"Segmenting {self._cube.source.name}"
         runner(lambda: _steps(cubes, config), self.control, on_event, on_done, on_error, ignore, title=title)
+
+    def _remember(self, event: FitEvent) -> None:
+        """Keep the losses and the last message, for a panel that is opened meanwhile; no labels."""
+        if self.told and not self.told[-1].losses:
+            self.told.pop()
+        self.told.append(replace(event, labels=None))
 
     def cancel(self) -> None:
         """Stop, and take the preview away."""
@@ -107,7 +116,8 @@ class Run:
             self._preview.data = labels
             return self._preview
         for item in self._viewer.layers:
-            if our.role(item) == "labels" and item.visible:
+            # maps shine through the labels, whose colours would not be those of the table
+            if our.role(item) in ("labels", "map") and item.visible:
                 item.visible = False
                 self._hidden.append(item)
         name = f"{self._cube.source.name} classes"

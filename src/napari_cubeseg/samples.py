@@ -10,11 +10,12 @@ from typing import Any, Literal
 import h5py
 
 from cubeseg import __version__
+from cubeseg.cube import Cube
 from cubeseg.io import open_cube
 from cubeseg.samples import write_sample
 from napari_cubeseg.layers import cube_layer, truth_layer
 
-__all__ = ["galaxy", "painting"]
+__all__ = ["galaxy", "holds", "painting"]
 
 
 def painting() -> list[tuple[Any, dict[str, Any], str]]:
@@ -25,6 +26,13 @@ def painting() -> list[tuple[Any, dict[str, Any], str]]:
 def galaxy() -> list[tuple[Any, dict[str, Any], str]]:
     """Synthetic integral-field cube of a galaxy, and its components."""
     return _layers("galaxy")
+
+
+def holds(cube: Cube | None) -> bool:
+    """Whether this is the painting, as it was made for this process."""
+    if cube is None or not cube.source.path or not _KEEP:
+        return False
+    return Path(cube.source.path).resolve() == (_folder() / "painting.h5").resolve()
 
 
 def _layers(name: Literal["painting", "galaxy"]) -> list[tuple[Any, dict[str, Any], str]]:

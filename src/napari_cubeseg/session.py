@@ -18,6 +18,7 @@ from cubeseg.cube import Cube
 from cubeseg.errors import CubeSegError
 from cubeseg.maps.overview import Overview
 from cubeseg.segmentation import Segmentation
+from cubeseg.training.fitting import FitEvent
 from napari_cubeseg import layers as our
 from napari_cubeseg.adjust import Adjustments
 from napari_cubeseg.autosave import Autosave
@@ -32,6 +33,7 @@ from napari_cubeseg.maps import Maps
 from napari_cubeseg.named import NamedSpectra
 from napari_cubeseg.overlays import Overlays
 from napari_cubeseg.run import Run
+from napari_cubeseg.tour import Tour
 from napari_cubeseg.unmixing import Components
 from napari_cubeseg.workbench import Workbench
 
@@ -88,6 +90,7 @@ class Session:
         self.learning = Learning(self)
         self.autosave = Autosave(self)
         self.desks = Desks(self)
+        self.tour = Tour(self)
         self._clicks = ClickWatcher(viewer, self._clicked)
         viewer.layers.events.inserted.connect(self._inserted)
         viewer.layers.events.removed.connect(self._removed)
@@ -134,6 +137,11 @@ class Session:
     def paused(self) -> bool:
         """Whether it waits."""
         return self._control is not None and self._control.paused
+
+    @property
+    def told(self) -> tuple[FitEvent, ...]:
+        """What the current run has told so far, but for its labels."""
+        return () if self._run is None else tuple(self._run.told)
 
     @property
     def _control(self) -> Control | None:

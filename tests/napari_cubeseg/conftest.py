@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from napari import settings
 from napari.components import ViewerModel
 
 from cubeseg import open_cube
+from napari_cubeseg import tour
 from napari_cubeseg.layers import cube_layer
 from napari_cubeseg.session import session_of
 from tests.napari_cubeseg.helpers import QUICK
@@ -13,10 +15,14 @@ from tests.napari_cubeseg.helpers import QUICK
 
 @pytest.fixture(autouse=True)
 def settings_folder(tmp_path_factory, monkeypatch):
-    """What is kept for the user is kept elsewhere."""
+    """What is kept for the user is kept elsewhere, and what a user has set is not read; nobody is offered the tour."""
     folder = tmp_path_factory.mktemp("settings")
     monkeypatch.setenv("CUBESEG_SETTINGS", str(folder))
-    return folder
+    monkeypatch.setattr("napari.settings._CFG_PATH", str(folder / "settings.yaml"))
+    settings._clear_plugin_settings_cache()
+    tour.remember()
+    yield folder
+    settings._clear_plugin_settings_cache()
 
 
 @pytest.fixture

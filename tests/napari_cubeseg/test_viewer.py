@@ -378,6 +378,28 @@ def test_docks_can_be_closed_and_opened_again(viewer, docks):
     assert table.model().rowCount() == 6
 
 
+def test_a_run_goes_on_while_its_dock_is_closed(viewer, docks):
+    session = session_of(viewer)
+    options(docks[0], "deep", (4, 4), 5000)
+    button(docks[0], "cubeseg.train.run").click()
+    wait(lambda: sum(bool(event.losses) for event in session.told) > 2)
+    viewer.window.remove_dock_widget(docks[0])
+    QTest.qWait(50)
+    assert session.running
+    epoch = session.told[-1].epoch
+    wait(lambda: session.told[-1].epoch > epoch)
+    _, again = viewer.window.add_plugin_dock_widget(DIST, "Segment datacube")
+    from napari_cubeseg.qt.train_panel import TrainPanel
+
+    panel = again.findChild(TrainPanel)
+    assert panel.losses.isVisibleTo(panel)
+    assert panel.findChild(QWidget, "cubeseg.train.status").text().startswith("Training")
+    assert not button(again, "cubeseg.train.run").isEnabled()
+    button(again, "cubeseg.train.cancel").click()
+    assert not session.running
+    assert {our.role(layer) for layer in viewer.layers} - {"sum"} == {"cube"}
+
+
 def test_a_file_with_several_cubes_asks_in_the_panel(viewer, docks, tmp_path):
     import h5py
 
@@ -443,3 +465,65 @@ def test_closing_the_window_stops_the_run(make_napari_viewer, painting_file):
     QTest.qWait(200)
     made.close()
     wait(lambda: not any(w.is_running for w in WorkerBase._worker_set), 10)
+
+
+def test_docks_leave_the_whole_image_in_view(viewer):
+    camera = viewer.scene.camera
+    QTest.qWait(100)
+    viewer.reset_view()
+    for name in ("Segment datacube", "Spectra"):
+        _, dock = viewer.window.add_plugin_dock_widget(DIST, name)
+        wait(dock.isVisible)
+        QTest.qWait(400)
+        seen = camera.zoom
+        viewer.reset_view()
+        assert seen == pytest.approx(camera.zoom, rel=0.02), name
+    # who has zoomed in is left alone
+    camera.zoom *= 3
+    seen = camera.zoom
+    _, dock = viewer.window.add_plugin_dock_widget(DIST, "Latent space")
+    wait(dock.isVisible)
+    QTest.qWait(400)
+    assert camera.zoom == seen
+
+
+def test_maps_do_not_shine_through_new_labels(viewer, docks):
+    session, made = session_of(viewer), []
+    session.maps.made.connect(made.append)
+    session.maps.window(6.2, 6.6)
+    wait(lambda: made)
+    (layer,) = (item for item in viewer.layers if our.role(item) == "map")
+    assert layer.visible
+    run(viewer, docks[0])
+    assert not layer.visible
+
+
+def test_warnings_go_their_usual_way_after_jobs_that_overlapped(viewer, docks):
+    import warnings
+
+    before = warnings.showwarning
+    ended = []
+    for seconds in (0.2, 0.5, 0.1):
+
+        def work(seconds=seconds):
+            yield None
+            time.sleep(seconds)
+            return seconds
+
+        from napari_cubeseg.jobs import Control, ignore
+        from napari_cubeseg.qt.jobs import run_in_thread
+
+        run_in_thread(work, Control(), ignore, ended.append, ignore, ignore)
+    wait(lambda: len(ended) == 3)
+    wait(lambda: not any(w.is_running for w in WorkerBase._worker_set), 10)
+    QTest.qWait(100)
+    assert warnings.showwarning is before
+
+
+def test_names_of_curves_stand_beside_the_plot(viewer, docks):
+    segment, spectra = docks
+    run(viewer, segment)
+    session_of(viewer).select([2])
+    key = spectra.findChild(QWidget, "cubeseg.spectra.key")
+    wait(lambda: "class" in key.text() and key.isVisible())
+    assert not spectra.plot.findChildren(type(key))

@@ -10,6 +10,7 @@ from cubeseg.cube import Cube
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.exporting import components, containers, fits_file, labels, picture, report, tables, vector
 from cubeseg.exporting.base import Format
+from cubeseg.files import refuse_to_replace
 from cubeseg.segmentation import Segmentation
 
 __all__ = ["FORMATS", "Format", "Planned", "export", "planned"]
@@ -97,10 +98,8 @@ def export(
         If a file cannot be written, or a format needs the cube; those written before it stay, each of them whole.
     """
     plan = planned(result, folder, formats, stem)
-    there = [item.path for item in plan if item.exists]
-    if there and not force:
-        others = f" and {len(there) - 1} more" if len(there) > 1 else ""
-        raise ConfigError(f"{there[0]}{others}: is there already; add --force to replace it, or choose another folder")
+    if not force:
+        refuse_to_replace([item.path for item in plan if item.exists], "choose another folder")
     for item in plan:
         if item.format.unmixed and result.components is None:
             raise ConfigError(f"format '{item.format.name}' is for results of unmixing; this one has no components")

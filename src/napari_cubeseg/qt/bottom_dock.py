@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from napari.components import ViewerModel
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QLayout, QMainWindow, QVBoxLayout, QWidget
+
+from napari_cubeseg.qt.fitting import Refit
 
 __all__ = ["BottomDock", "dock_of"]
 
@@ -16,8 +19,9 @@ class BottomDock(QWidget):
     What it shows goes into :attr:`rows`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
+        self._refit = Refit(viewer, self)
         self._placed = False
         self.rows = QVBoxLayout(self)
         self.rows.setContentsMargins(6, 4, 6, 4)
@@ -52,6 +56,7 @@ class BottomDock(QWidget):
                 dock.raise_()
                 return
         window.resizeDocks([dock], [290], Qt.Orientation.Vertical)
+        self._refit.soon()
 
 
 def dock_of(widget: QWidget) -> QDockWidget | None:

@@ -11,6 +11,7 @@ from qtpy.QtGui import QAction, QKeySequence
 from qtpy.QtWidgets import QGridLayout, QPushButton, QSpinBox, QWidget
 
 from napari_cubeseg import layers as our
+from napari_cubeseg.keys import KEYS, Key
 from napari_cubeseg.session import Session
 from napari_cubeseg.workbench import Workbench
 
@@ -21,13 +22,14 @@ __all__ = ["ClassActions"]
 class _Action:
     """One of them; `least` and `most` classes must be chosen, and none is done without."""
 
-    name: str
-    text: str
-    keys: str
-    tip: str
+    key: Key
     do: Callable[[Workbench, tuple[int, ...]], object]
     least: int = 1
     most: int = 1000
+
+    @property
+    def name(self) -> str:
+        return self.key.name
 
 
 class ClassActions(QWidget):
@@ -56,48 +58,36 @@ class ClassActions(QWidget):
         self.parts.setToolTip("Into how many parts; change it right after a split to see another number")
         self.parts.valueChanged.connect(self._split_again)
         self._actions = (
-            _Action("merge", "Merge", "Shift+M", "Make the chosen classes one; the first chosen keeps its name",
-                    lambda w, ids: w.merge(ids), 2),
-            _Action("split", "Split", "Shift+S", "Part the chosen class by what the model sees in its pixels",
-                    lambda w, ids: w.split(ids[0], self.parts.value()), 1, 1),
-            _Action("delete", "Delete", "Shift+D", "Take the chosen classes away; their pixels are unassigned",
-                    lambda w, ids: w.delete(ids)),
-            _Action("lock", "Lock", "Shift+L", "Let brush, sliders and Refine leave the chosen classes as they are",
-                    lambda w, ids: w.lock(ids)),
-            _Action("hide", "Hide", "Shift+H", "Hide the chosen classes in the image, or show them again",
-                    lambda w, ids: w.hide(ids)),
-            _Action("solo", "Solo", "Shift+O", "Show the chosen classes alone; once more shows all",
-                    lambda w, ids: w.solo(ids)),
-            _Action("rename", "Rename", "F2", "Give the chosen class another name",
-                    lambda w, ids: rename(ids[0]), 1, 1),
-            _Action("recolour", "Colour", "Shift+C", "Give the chosen class another colour",
-                    lambda w, ids: recolour(ids[0]), 1, 1),
-            _Action("up", "↑", "Ctrl+Shift+Up", "Move the chosen classes up in the table",
-                    lambda w, ids: w.move(ids, -1)),
-            _Action("down", "↓", "Ctrl+Shift+Down", "Move the chosen classes down in the table",
-                    lambda w, ids: w.move(ids, 1)),
-            _Action("undo", "Undo", "Ctrl+Z", "Undo the last stroke, change of classes or slider",
-                    lambda w, ids: self._back(w, "undo"), 0),
-            _Action("redo", "Redo", "Ctrl+Shift+Z", "Do again what was undone",
-                    lambda w, ids: self._back(w, "redo"), 0),
-        )  # fmt: skip
+            _Action(KEYS["merge"], lambda w, ids: w.merge(ids), 2),
+            _Action(KEYS["split"], lambda w, ids: w.split(ids[0], self.parts.value()), 1, 1),
+            _Action(KEYS["delete"], lambda w, ids: w.delete(ids)),
+            _Action(KEYS["lock"], lambda w, ids: w.lock(ids)),
+            _Action(KEYS["hide"], lambda w, ids: w.hide(ids)),
+            _Action(KEYS["solo"], lambda w, ids: w.solo(ids)),
+            _Action(KEYS["rename"], lambda w, ids: rename(ids[0]), 1, 1),
+            _Action(KEYS["recolour"], lambda w, ids: recolour(ids[0]), 1, 1),
+            _Action(KEYS["up"], lambda w, ids: w.move(ids, -1)),
+            _Action(KEYS["down"], lambda w, ids: w.move(ids, 1)),
+            _Action(KEYS["undo"], lambda w, ids: self._back(w, "undo"), 0),
+            _Action(KEYS["redo"], lambda w, ids: self._back(w, "redo"), 0),
+        )
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(2)
         self.actions_by_name: dict[str, QAction] = {}
         for action in self._actions:
-            made = self.actions_by_name[action.name] = QAction(action.text, self)
+            made = self.actions_by_name[action.name] = QAction(action.key.text, self)
             made.setObjectName(f"cubeseg.classes.{action.name}")
-            made.setShortcut(QKeySequence(action.keys))
+            made.setShortcut(QKeySequence(action.key.keys))
             # the keys work wherever one is in the window
             made.setShortcutContext(Qt.ShortcutContext.WindowShortcut)
-            made.setToolTip(f"{action.tip} ({QKeySequence(action.keys).toString()})")
+            made.setToolTip(f"{action.key.what} ({QKeySequence(action.key.keys).toString()})")
             made.triggered.connect(self._doing(action))
             self.addAction(made)
         places = {"merge": (0, 0), "split": (0, 1), "delete": (0, 4), "lock": (0, 5), "hide": (1, 0), "solo": (1, 1),
                   "up": (1, 2), "down": (1, 3), "undo": (1, 4), "redo": (1, 5)}  # fmt: skip
         for name, place in places.items():
-            grid.addWidget(_button(self.actions_by_name[name], self), *place)
+            grid.addWidget(_button(self.actions_by_name[name], name, self), *place)
         grid.addWidget(self.parts, 0, 2, 1, 2)
         for column in range(6):
             grid.setColumnStretch(column, 1)
@@ -114,8 +104,9 @@ class ClassActions(QWidget):
         if workbench is not None:
             for name, step in (("undo", workbench.history.last), ("redo", workbench.history.next)):
                 self.actions_by_name[name].setEnabled(step is not None)
+                keys = QKeySequence(KEYS[name].keys).toString()
                 self.actions_by_name[name].setToolTip(
-                    f"{name.capitalize()}: {step.title}" if step is not None else f"Nothing to {name}"
+                    f"{name.capitalize()}: {step.title} ({keys})" if step is not None else f"Nothing to {name}"
                 )
             infos = [c for c in workbench.result.classes if c.id in self._session.selected]
             self.actions_by_name["lock"].setText("Unlock" if infos and all(c.locked for c in infos) else "Lock")
@@ -143,9 +134,10 @@ class ClassActions(QWidget):
             workbench.split(workbench.split_last, n)
 
 
-def _button(action: QAction, parent: QWidget) -> QPushButton:
+def _button(action: QAction, name: str, parent: QWidget) -> QPushButton:
     """A button that follows an action; Qt's own tool buttons look like mere text in napari's themes."""
     button = QPushButton(parent)
+    button.setObjectName(f"cubeseg.classes.button.{name}")
     button.setMinimumWidth(30)
     # the focus stays in the table, where the arrow keys go on choosing
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)

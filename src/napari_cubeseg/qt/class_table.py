@@ -129,6 +129,7 @@ class ClassView(QTableView):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setObjectName("cubeseg.classes.table")
         self._session = session
         self.classes = ClassTable(session, self)
         self.setModel(self.classes)

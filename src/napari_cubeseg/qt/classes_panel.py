@@ -6,11 +6,12 @@ from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QCheckBox, QColorDialog, QHBoxLayout, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QColorDialog, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from napari_cubeseg import layers as our
 from napari_cubeseg.qt.class_actions import ClassActions
 from napari_cubeseg.qt.class_table import ClassView
+from napari_cubeseg.qt.hints import Hint, link
 from napari_cubeseg.qt.sliders import Sliders
 from napari_cubeseg.session import Session
 
@@ -53,8 +54,7 @@ class ClassesPanel(QWidget):
         self.back.setObjectName("cubeseg.classes.back")
         self.back.setToolTip("Its layer was removed from the layer list")
         self.back.clicked.connect(session.autosave.bring_back_layer)
-        self._hint = QLabel(self)
-        self._hint.setWordWrap(True)
+        self._hint = Hint(self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (self._hint, self.table, self.actions_row, self.sliders):
@@ -85,10 +85,10 @@ class ClassesPanel(QWidget):
         self.apply.setEnabled(result is not None and result.model is not None and idle)
         self.back.setVisible(bool(self._session.autosave.deleted))
         self._hint.setText(
-            "The classes appear here after a run."
+            "The classes appear here after a run. " + link("workbench.md#classes", "How to work with them")
             if result is None
             else "Choose classes here, in the plot or by a click on the image. Paint with napari's brush to correct "
-            "the map."
+            "the map: " + link("howto/correct.md", "how to correct") + ", " + link("howto/refine.md", "to refine") + "."
         )
 
     def _menu(self, position: Any) -> None:

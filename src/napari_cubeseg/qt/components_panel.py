@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_cubeseg.qt.hints import HelpButton
 from napari_cubeseg.session import Session
 
 __all__ = ["ComponentsPanel"]
@@ -36,7 +38,10 @@ class ComponentsPanel(QWidget):
             grid.addWidget(button, place // 2, place % 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(grid)
+        row = QHBoxLayout()
+        row.addLayout(grid, 1)
+        row.addWidget(HelpButton("howto/unmix.md", "how to unmix", self), 0, Qt.AlignmentFlag.AlignTop)
+        layout.addLayout(row)
         layout.addWidget(self._said)
         for signal in (session.components.changed, session.result_changed, session.run_changed):
             # a bound method, not a lambda: signals let go of those of widgets that are gone

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari.layers import Image
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -30,6 +31,7 @@ from cubeseg.io import Setting
 from napari_cubeseg import layers as our
 from napari_cubeseg.layers import cube_layers
 from napari_cubeseg.qt.calibration_form import CalibrationForm
+from napari_cubeseg.qt.hints import HelpButton, Hint, link
 from napari_cubeseg.qt.kept_work import KeptWork
 from napari_cubeseg.session import Session
 
@@ -49,8 +51,7 @@ class CubePanel(QWidget):
         self._choice.setToolTip("The cube that is segmented; every open cube is listed")
         self._choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self._choice.activated.connect(self._chosen)
-        self._facts = QLabel(self)
-        self._facts.setWordWrap(True)
+        self._facts = Hint(self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._choice)
@@ -74,10 +75,14 @@ class CubePanel(QWidget):
         folded = QCollapsible("Calibrate the spectral axis")
         folded.setObjectName("cubeseg.cube.fold")
         folded.setDuration(0)
+        folded.layout().setContentsMargins(0, 0, 0, 0)
         folded.toggleButton().setToolTip("Say what the channels mean, or show them in another unit")
         self.calibration = CalibrationForm(session)
         folded.addWidget(self.calibration)
-        layout.addWidget(folded)
+        row = QHBoxLayout()
+        row.addWidget(folded, 1)
+        row.addWidget(HelpButton("howto/calibrate.md", "how to calibrate", self), 0, Qt.AlignmentFlag.AlignTop)
+        layout.addLayout(row)
         session.cube_changed.connect(self._refresh)
         session.cubes.question_changed.connect(self._ask)
         session.cubes.working.connect(self._show_work)
@@ -183,7 +188,10 @@ class CubePanel(QWidget):
         if cube is None or layer is None:
             return (
                 "Drop a datacube on the window, or try <i>File › Open Sample › napari-cubeseg</i>. "
-                "Read are HDF5, FITS, ENVI, Ripple, MATLAB, TIFF, Zarr, NumPy files and those of many instruments."
+                "Read are HDF5, FITS, ENVI, Ripple, MATLAB, TIFF, Zarr, NumPy files and those of many instruments. "
+                + link("tutorials/painting.md", "How to begin")
+                + " · "
+                + link("formats.md", "Which files")
             )
         axis, (height, width) = cube.axis, cube.image_shape
         found = layer.metadata[our.KEY]["probe"]

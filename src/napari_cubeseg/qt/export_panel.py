@@ -9,16 +9,17 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QListWidget,
     QListWidgetItem,
     QPushButton,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
 from cubeseg.exporting import FORMATS, planned
+from napari_cubeseg.qt.hints import Hint, link
 from napari_cubeseg.session import Session
 
 __all__ = ["ExportPanel"]
@@ -46,6 +47,8 @@ class ExportPanel(QWidget):
             item.setCheckState(Qt.CheckState.Checked if known.usual else Qt.CheckState.Unchecked)
             self.formats.addItem(item)
         self.formats.setFixedHeight(_LINES * self.formats.sizeHintForRow(0) + 4)
+        # nothing here takes what room is left below
+        self.formats.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.formats.itemChanged.connect(self._preview)
         self.folder = QLineEdit(self)
         self.folder.setObjectName("cubeseg.export.folder")
@@ -56,8 +59,7 @@ class ExportPanel(QWidget):
         browse.setToolTip("Choose the folder")
         browse.setFixedWidth(32)
         browse.clicked.connect(self._browse)
-        self.preview = QLabel(self)
-        self.preview.setWordWrap(True)
+        self.preview = Hint(self)
         self.button = QPushButton("Export", self)
         self.button.setObjectName("cubeseg.export.run")
         self.button.setToolTip("Write the chosen formats")
@@ -114,7 +116,8 @@ class ExportPanel(QWidget):
         result, folder = self._session.result, self.folder.text().strip()
         self.button.setEnabled(bool(result is not None and self.chosen and folder))
         if result is None or not self.chosen or not folder:
-            self.preview.setText("" if result is None else "Tick a format" if folder else "Choose a folder")
+            how = "What a run has found is written from here. " + link("howto/export.md", "How to export")
+            self.preview.setText(how if result is None else "Tick a format" if folder else "Choose a folder")
             return
         plan = planned(result, folder, self.chosen)
         size, there = sum(item.size for item in plan), sum(item.exists for item in plan)

@@ -15,11 +15,11 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
     QGridLayout,
+    QHBoxLayout,
     QLabel,
     QLineEdit,
     QProgressBar,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 from superqt import QCollapsible
@@ -31,6 +31,7 @@ from cubeseg.maps.windows import limits_text, parse_window, three_windows
 from cubeseg.spectroscopy.lines import holds_xrays
 from cubeseg.spectroscopy.rest_lines import rest_lines
 from napari_cubeseg.maps import Made
+from napari_cubeseg.qt.hints import HelpButton, Hint
 from napari_cubeseg.session import Session
 
 __all__ = ["ImagePanel"]
@@ -93,11 +94,18 @@ class ImagePanel(QWidget):
         fold = QCollapsible("Image: maps and colours")
         fold.setObjectName("cubeseg.image.fold")
         fold.setDuration(0)
+        fold.layout().setContentsMargins(0, 0, 0, 0)
         fold.toggleButton().setToolTip("Maps of elements and lines, windows of the spectrum, false and true colour")
+        self._empty = Hint(self)
+        self._empty.setText("Once a cube is open, maps of its elements and lines and colour pictures are made here.")
+        fold.addWidget(self._empty)
         fold.addWidget(inside)
-        layout = QVBoxLayout(self)
+        self._inside = inside
+        layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(fold)
+        layout.addWidget(fold, 1)
+        page = "tutorials/painting.md#2-look-at-elements"
+        layout.addWidget(HelpButton(page, "how to make maps", self), 0, Qt.AlignmentFlag.AlignTop)
         session.cube_changed.connect(self._refresh)
         session.cubes.overview_changed.connect(self._fill)
         session.maps.working.connect(self._show_work)
@@ -184,7 +192,8 @@ class ImagePanel(QWidget):
 
     def _refresh(self) -> None:
         cube = self._session.cube
-        self.setEnabled(cube is not None)
+        self._inside.setVisible(cube is not None)
+        self._empty.setVisible(cube is None)
         axis = None if cube is None else cube.axis
         if axis is self._axis and self.kind.count():
             return

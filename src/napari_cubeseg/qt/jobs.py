@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -48,11 +49,13 @@ def run_in_thread(
     def ended() -> None:
         for steps in held:
             steps.close()
+        _Warnings.let_go()
         for signal, slot in slots:
             signal.disconnect(slot)
         held.clear()
         slots.clear()
 
+    _Warnings.hold()
     create = napari_threading.create_worker if title else create_worker
     worker = create(_driven, held, _start_thread=False, _ignore_errors=True)
     slots = [(worker.yielded, on_event), (worker.returned, on_done), (worker.errored, errored)]
@@ -60,6 +63,31 @@ def run_in_thread(
         signal.connect(slot)
     worker.finished.connect(ended)
     worker.start()
+
+
+class _Warnings:
+    """Python's way to show warnings, which each worker replaces for as long as it works.
+
+    Of two that overlap, the second would put back what the first had put there, whose window may be gone by then: every
+    warning would be an error. So it is put back once none works any more; in the main thread, like all here.
+    """
+
+    _count = 0
+    _before: warnings.catch_warnings[None] | None = None
+
+    @classmethod
+    def hold(cls) -> None:
+        if not cls._count:
+            cls._before = warnings.catch_warnings()
+            cls._before.__enter__()
+        cls._count += 1
+
+    @classmethod
+    def let_go(cls) -> None:
+        cls._count -= 1
+        if not cls._count and cls._before is not None:
+            cls._before.__exit__(None, None, None)
+            cls._before = None
 
 
 def _driven(held: list[Steps]) -> Steps:

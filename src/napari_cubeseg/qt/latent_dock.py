@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QRectF, QSignalBlocker, Qt, QTimer, Signal
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QPushButton
+from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QPushButton
 
 import pyqtgraph as pg  # isort: skip
 
@@ -16,8 +16,11 @@ from napari.utils.notifications import show_error
 from cubeseg.errors import CubeSegError
 from cubeseg.segmentation import Segmentation
 from napari_cubeseg.jobs import Control, ignore, one
+from napari_cubeseg.keys import KEYS
 from napari_cubeseg.qt.bottom_dock import BottomDock
+from napari_cubeseg.qt.hints import HelpButton, Hint, link
 from napari_cubeseg.qt.jobs import run_in_thread
+from napari_cubeseg.qt.lifetime import end_with_window
 from napari_cubeseg.qt.plots import ThemedPlot
 from napari_cubeseg.scatter import Scatter
 from napari_cubeseg.session import session_of
@@ -68,9 +71,10 @@ class LatentDock(BottomDock):
     """Scatter or density of the codes; what is enclosed by a lasso is marked in the image and can be assigned."""
 
     def __init__(self, napari_viewer: Any) -> None:
-        super().__init__()
+        session = session_of(napari_viewer)
+        super().__init__(session.viewer)
         self.setObjectName("cubeseg.latent")
-        self._session = session = session_of(napari_viewer)
+        self._session = session
         session.use_threads(run_in_thread)
         self._scatter: Scatter | None = None
         self._of: Segmentation | None = None
@@ -78,7 +82,6 @@ class LatentDock(BottomDock):
         self.box = LassoBox()
         # the two combo boxes above tell what the axes are
         self.plot = ThemedPlot(session.viewer.theme, self, below=24, viewBox=self.box)
-        self.plot.legend.hide()
         self.plot.setMinimumHeight(150)
         self.points = pg.ScatterPlotItem(size=4, pen=None, pxMode=True)
         self.picture = pg.ImageItem(axisOrder="row-major")
@@ -95,8 +98,8 @@ class LatentDock(BottomDock):
         self.lasso = QPushButton("Lasso", self)
         self.lasso.setObjectName("cubeseg.latent.lasso")
         self.lasso.setCheckable(True)
-        self.lasso.setShortcut("Shift+A")
-        self.lasso.setToolTip("Draw a loop around points with the left button: their pixels are marked (Shift+A)")
+        self.lasso.setShortcut(KEYS["lasso"].keys)
+        self.lasso.setToolTip(f"{KEYS['lasso'].what} ({KEYS['lasso'].keys})")
         self.lasso.toggled.connect(self._lasso_toggled)
         self.assign = QPushButton("To chosen class", self)
         self.assign.setObjectName("cubeseg.latent.assign")
@@ -109,12 +112,14 @@ class LatentDock(BottomDock):
         self.forget = QPushButton("Forget", self)
         self.forget.setToolTip("Mark nothing any more")
         self.forget.clicked.connect(lambda: session.overlays.mark(None))
-        self._hint = QLabel(self)
+        self._hint = Hint(self)
+        self._hint.setWordWrap(False)
         bar = QHBoxLayout()
         for widget in (self.across, self.up, self.density, self.lasso, self._hint):
             bar.addWidget(widget)
         bar.addStretch()
-        for widget in (self.assign, self.new, self.forget):
+        more = HelpButton("workbench.md#latent-space", "how to use the latent space", self)
+        for widget in (self.assign, self.new, self.forget, more):
             bar.addWidget(widget)
         self.rows.addLayout(bar)
         self.rows.addWidget(self.plot, 1)
@@ -132,6 +137,7 @@ class LatentDock(BottomDock):
         session.viewer.events.theme.connect(self._theme)
         self._draw()
         self._show_marked()
+        end_with_window(self, session)
 
     def showEvent(self, event: Any) -> None:
         """Draw what changed while the dock could not be seen."""
@@ -152,7 +158,10 @@ class LatentDock(BottomDock):
             self.points.setData([], [])
             self.picture.clear()
             self.here.setData([], [])
-            self._hint.setText("After a run every pixel is a point here; like spectra lie together")
+            self._hint.setText(
+                "After a run every pixel is a point here; like spectra lie together. "
+                + link("workbench.md#latent-space", "How to use it")
+            )
             return
         if not self.isVisible() and self._of is not None:
             return

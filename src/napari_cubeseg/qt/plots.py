@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import html
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QRectF
 from qtpy.QtGui import QColor, QPainterPath
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 import pyqtgraph as pg  # isort: skip  (takes the binding that qtpy has imported)
 
@@ -53,7 +55,7 @@ class Band(pg.GraphicsObject):  # type: ignore[misc]
 
 
 class ThemedPlot(pg.PlotWidget):  # type: ignore[misc]
-    """A plot in the viewer's colours, with a legend that keeps up with them."""
+    """A plot in the viewer's colours; :attr:`key`, which names its curves, is to be placed beside it."""
 
     def __init__(self, theme: str, parent: QWidget | None = None, below: int = 42, **options: Any) -> None:
         super().__init__(parent, **options)
@@ -63,7 +65,10 @@ class ThemedPlot(pg.PlotWidget):  # type: ignore[misc]
         # 0.3 keV is not 300 m(keV)
         for side in ("left", "bottom"):
             self.plotItem.getAxis(side).enableAutoSIPrefix(False)
-        self.legend = self.addLegend(offset=(-8, 6), labelTextSize="9pt")
+        # in a line of its own, where it covers neither curves nor what is written in the plot
+        self.key = QLabel()
+        self.key.setWordWrap(True)
+        self.key.hide()
         self.colours: PlotColours = plot_colours(theme)
         self.set_theme(theme)
 
@@ -76,20 +81,26 @@ class ThemedPlot(pg.PlotWidget):  # type: ignore[misc]
             axis = self.plotItem.getAxis(name)
             axis.setPen(self.colours.grid)
             axis.setTextPen(self.colours.text)
-        self.legend.setBrush(_transparent(self.colours.background, 200))
-        self.legend.setLabelTextColor(self.colours.text)
-        for _, label in self.legend.items:
-            label.setText(label.text)
+
+    def name_curves(self, named: Sequence[tuple[str, str]]) -> None:
+        """Say in :attr:`key` which curve is which: colours ("" for that of texts) and names."""
+        parts = []
+        for colour, name in named:
+            # a name stays on one line
+            words = html.escape(name).replace(" ", "&nbsp;")
+            parts.append(f"<span style='color:{colour or self.colours.text}'>▬</span>&nbsp;{words}")
+        self.key.setText("&nbsp;&nbsp; ".join(parts))
+        self.key.setVisible(bool(named))
 
 
 class LossPlot(ThemedPlot):
     """The terms of the loss over the epochs, logarithmic."""
 
     _PENS = (
-        ("total", "#d55e00"),
-        ("reconstruction", "#0096ff"),
-        ("clustering", "#00b386"),
-        ("mmd", "#cc79a7"),
+        ("total", "#d55e00", "total"),
+        ("reconstruction", "#0096ff", "spectra"),
+        ("clustering", "#00b386", "classes"),
+        ("mmd", "#cc79a7", "cloud"),
     )
 
     def __init__(self, theme: str, parent: QWidget | None = None) -> None:
@@ -99,19 +110,12 @@ class LossPlot(ThemedPlot):
         self.setMouseEnabled(x=False, y=False)
         self.setMinimumHeight(120)
         self.setMaximumHeight(150)
-        self.legend.setColumnCount(4)
-        # room above the curves for the legend
-        self.plotItem.vb.setDefaultPadding(0.3)
+        self.plotItem.vb.setDefaultPadding(0.08)
         left = self.plotItem.getAxis("left")
         left.setTicks([[(power, f"{10.0**power:g}") for power in range(-9, 10)]])
         left.setWidth(44)
         self._curves: dict[str, Any] = {}
         self._values: dict[str, tuple[list[int], list[float]]] = {}
-
-    def set_theme(self, theme: str) -> None:
-        """Take over the colours; the legend lets the curves shine through."""
-        super().set_theme(theme)
-        self.legend.setBrush(None)
 
     def restart(self) -> None:
         """Forget everything."""
@@ -119,21 +123,23 @@ class LossPlot(ThemedPlot):
             self.removeItem(curve)
         self._curves.clear()
         self._values.clear()
+        self.name_curves(())
 
     def add(self, epoch: int, losses: dict[str, float]) -> None:
         """Add the mean losses of an epoch."""
-        for name, colour in self._PENS:
+        for name, colour, _ in self._PENS:
             if name not in losses:
                 continue
             if name not in self._curves:
                 pen = pg.mkPen(colour, width=2)
-                self._curves[name] = self.plot([], [], pen=pen, name=name, symbol="o", symbolSize=4, symbolPen=None)
+                self._curves[name] = self.plot([], [], pen=pen, symbol="o", symbolSize=4, symbolPen=None)
                 self._curves[name].setSymbolBrush(colour)
                 self._values[name] = ([], [])
             epochs, values = self._values[name]
             epochs.append(epoch)
             values.append(max(losses[name], 1e-9))
             self._curves[name].setData(epochs, values)
+        self.name_curves([(colour, words) for name, colour, words in self._PENS if name in self._curves])
 
 
 def _transparent(colour: str, alpha: int) -> QColor:

@@ -140,7 +140,6 @@ class ScorePlot(ThemedPlot):
         self.setFixedHeight(76)
         self.setMouseEnabled(x=False, y=False)
         self.setToolTip("How well each number of classes fits (higher is better); the line marks the present one")
-        self.legend.hide()
         self.getAxis("left").setTicks([])
         self.getAxis("left").setWidth(6)
         self.getAxis("bottom").setHeight(20)

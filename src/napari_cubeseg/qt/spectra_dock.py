@@ -14,6 +14,8 @@ from qtpy.QtWidgets import (
     QSizePolicy,
     QSpinBox,
     QSplitter,
+    QVBoxLayout,
+    QWidget,
     QWidgetAction,
 )
 
@@ -25,7 +27,9 @@ from cubeseg.errors import CubeSegError
 from napari_cubeseg.curves import curves, readable_unit
 from napari_cubeseg.qt.bottom_dock import BottomDock
 from napari_cubeseg.qt.display_options import DisplayOptions
+from napari_cubeseg.qt.hints import HelpButton, Hint, link
 from napari_cubeseg.qt.jobs import run_in_thread
+from napari_cubeseg.qt.lifetime import end_with_window
 from napari_cubeseg.qt.spectra_plot import SpectraPlot
 from napari_cubeseg.qt.spectra_tools import SpectraTools
 from napari_cubeseg.session import session_of
@@ -37,9 +41,10 @@ class SpectraDock(BottomDock):
     """Spectra of the active cube and segmentation; clicking a curve selects its class."""
 
     def __init__(self, napari_viewer: Any) -> None:
-        super().__init__()
+        session = session_of(napari_viewer)
+        super().__init__(session.viewer)
         self.setObjectName("cubeseg.spectra")
-        self._session = session = session_of(napari_viewer)
+        self._session = session
         session.use_threads(run_in_thread)
         viewer = session.viewer
         self.plot = SpectraPlot(viewer.theme, self)
@@ -52,7 +57,19 @@ class SpectraDock(BottomDock):
         self.readout.setToolTip("The value under the mouse, and the band that the image shows")
         self._make_bar()
         split = QSplitter(Qt.Orientation.Horizontal, self)
-        split.addWidget(self.plot)
+        left = QWidget(self)
+        rows = QVBoxLayout(left)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(0)
+        self._empty = Hint(self)
+        self._empty.setText(
+            "Spectra are drawn here once a cube is open: its mean, the pixel that you click, the classes. "
+            + link("workbench.md#spectra", "How to look at them")
+        )
+        rows.addWidget(self._empty)
+        rows.addWidget(self.plot.key)
+        rows.addWidget(self.plot, 1)
+        split.addWidget(left)
         split.addWidget(self.tools)
         split.setStretchFactor(0, 1)
         split.setSizes([600, 250])
@@ -78,6 +95,7 @@ class SpectraDock(BottomDock):
         session.band_changed.connect(self._show_band)
         viewer.events.theme.connect(self._theme)
         self._draw()
+        end_with_window(self, session)
 
     def _make_bar(self) -> None:
         session = self._session
@@ -133,6 +151,7 @@ class SpectraDock(BottomDock):
         for widget in (display, keep, self.box, self.window, self.map, whole, self.side):
             self._bar.addWidget(widget)
         self._bar.addWidget(self.readout, 1)
+        self._bar.addWidget(HelpButton("workbench.md#spectra", "how to look at spectra", self))
 
     def _theme(self, event: Any = None) -> None:
         self.plot.set_theme(self._session.viewer.theme)
@@ -145,8 +164,8 @@ class SpectraDock(BottomDock):
     def _draw(self) -> None:
         result, cube = self._session.result, self._session.cube
         axis = result.axis if result is not None else cube.axis if cube is not None else None
+        self._empty.setVisible(axis is None)
         if axis is None:
-            self.readout.setText("Open a cube to see spectra")
             return
         look = self.options.look
         unit = readable_unit(result.unit if result is not None else cube.unit if cube is not None else "")

@@ -18,10 +18,10 @@ from napari_cubeseg.qt.plots import Band, ThemedPlot
 
 __all__ = ["SpectraPlot"]
 
-# with more curves than this, the legend names only those that are chosen: the table has the colours of all classes
+# with more curves than this, only the chosen ones are named above the plot: the table has all colours
 _LEGEND = 6
-# parts of the plot that a label of a line takes
-_WIDE, _HIGH = 0.05, 0.12
+# pixels that the name of a line is high
+_HIGH = 15
 _ABSORBED = "#7aa6ff"
 _KINDS = {"escape": "#b39ddb", "sum": "#b39ddb", "rayleigh": "#90a4ae", "compton": "#90a4ae", "absorption": _ABSORBED}
 
@@ -36,6 +36,8 @@ class SpectraPlot(ThemedPlot):
     def __init__(self, theme: str, parent: QWidget | None = None) -> None:
         super().__init__(theme, parent)
         self.setMinimumHeight(110)
+        self.key.setObjectName("cubeseg.spectra.key")
+        self.key.setToolTip("The chosen curves; with few classes, all")
         self.log = False
         self._shown: dict[tuple[str, int], Any] = {}
         self._data: dict[tuple[str, int], Curve] = {}
@@ -52,6 +54,7 @@ class SpectraPlot(ThemedPlot):
         self.window.sigRegionChanged.connect(lambda item: self.window_changed.emit(*map(float, item.getRegion())))
         self.addItem(self.window, ignoreBounds=True)
         self.plotItem.vb.sigXRangeChanged.connect(lambda *_: self._label_lines())
+        self.plotItem.vb.sigResized.connect(lambda *_: self._label_lines())
 
     @property
     def curves(self) -> list[Curve]:
@@ -84,7 +87,9 @@ class SpectraPlot(ThemedPlot):
         self._marks.clear()
         self._lines = lines
         for line in lines:
-            colour = _KINDS.get(line.kind, "#ffb74d")
+            colour = pg.mkColor(_KINDS.get(line.kind, "#ffb74d"))
+            if pg.mkColor(self.colours.background).lightness() > 128:
+                colour = colour.darker(180)
             pen = pg.mkPen(
                 colour, width=1, style=Qt.PenStyle.DashLine if line.kind in _KINDS else Qt.PenStyle.SolidLine
             )
@@ -99,15 +104,28 @@ class SpectraPlot(ThemedPlot):
         self._label_lines()
 
     def _label_lines(self) -> None:
-        """Name as many lines as there is room for, the strongest first."""
+        """Name as many lines as there is room for along them, the strongest first and highest."""
         left, right = self.plotItem.vb.viewRange()[0]
-        named: list[tuple[float, float]] = []
+        width, high = max(self.plotItem.vb.width(), 1), _HIGH / max(self.plotItem.vb.height(), 1)
+        taken: list[tuple[float, float, float]] = []
         for line, mark in sorted(zip(self._lines, self._marks, strict=True), key=lambda both: -both[0].height):
-            x, y = (line.position - left) / max(right - left, 1e-30), mark.span[1]
-            free = 0 <= x <= 1 and all(abs(x - a) > _WIDE or abs(y - b) > _HIGH for a, b in named)
+            x, y, top = (line.position - left) / max(right - left, 1e-30), mark.span[1], mark.span[1]
+            # the name stands to the right of its line
+            end = x + mark.label.boundingRect().width() / width
+            while y > high and any(x < to and start < end and abs(y - at) < high for start, to, at in taken):
+                y -= high
+            free = 0 <= x <= 1 and (y > high or y == top)
             mark.label.setVisible(free)
             if free:
-                named.append((x, y))
+                mark.label.setPosition(y)
+                taken.append((x, end, y))
+
+    def set_theme(self, theme: str) -> None:
+        """Take over the colours of a napari theme."""
+        super().set_theme(theme)
+        # not yet while the plot is being made
+        if hasattr(self, "_marks"):
+            self.show_lines(self._lines)
 
     def show_band(self, value: float | None) -> None:
         """Where the image's band is; None where there is no image."""
@@ -165,13 +183,9 @@ class SpectraPlot(ThemedPlot):
         self._bands[key].set_curves(axis.values, self._scaled(curve.low), self._scaled(curve.high))
 
     def _list(self, found: Sequence[Curve]) -> None:
-        """Name the curves in the legend."""
-        self.legend.clear()
+        """Name the curves above the plot."""
         named = found if len(found) <= _LEGEND else [c for c in found if c.chosen][:_LEGEND]
-        for curve in named:
-            self.legend.addItem(self._shown[curve.key], curve.name)
-        self.legend.setColumnCount(1)
-        self.legend.setVisible(bool(named))
+        self.name_curves([(curve.colour, curve.name) for curve in named])
 
     def _remove(self, key: tuple[str, int]) -> None:
         self.removeItem(self._shown.pop(key))

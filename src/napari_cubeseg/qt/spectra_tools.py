@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QTabWidget, QWidget
 from cubeseg.spectroscopy.lines import Line
 from napari_cubeseg.curves import Curve
 from napari_cubeseg.qt.explain_tab import ExplainTab
+from napari_cubeseg.qt.hints import HelpButton
 from napari_cubeseg.qt.kept_tab import KeptTab
 from napari_cubeseg.qt.library_tab import LibraryTab
 from napari_cubeseg.qt.lines_tab import LinesTab
@@ -24,7 +25,9 @@ class SpectraTools(QTabWidget):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setObjectName("cubeseg.spectra.side")
         self.setMinimumWidth(180)
+        self.setCornerWidget(HelpButton("workbench.md#spectra", "what the tabs are for", self))
         self._lines = LinesTab(session, self)
         self._library = LibraryTab(session, self)
         self._explain = ExplainTab(session, self)

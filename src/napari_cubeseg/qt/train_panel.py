@@ -6,13 +6,15 @@ from typing import Any
 
 from magicgui.widgets import ComboBox, Container, FloatSpinBox, SpinBox
 from napari.utils.notifications import show_error
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from cubeseg.config import FitConfig, Ramp
 from cubeseg.errors import ConfigError
 from cubeseg.training.fitting import FitEvent
 from napari_cubeseg import layers as our
+from napari_cubeseg.preferences import preferences
+from napari_cubeseg.qt.hints import Hint, link
 from napari_cubeseg.qt.plots import LossPlot
 from napari_cubeseg.qt.settings_menu import SettingsMenu
 from napari_cubeseg.session import Session
@@ -20,10 +22,10 @@ from napari_cubeseg.session import Session
 __all__ = ["TrainPanel"]
 
 _METHODS = (
-    ("Deep clustering (autoencoder + K-means)", "deep"),
+    ("Deep clustering (learns from the spectra)", "deep"),
     ("Patches (spectra with their surroundings)", "global"),
     ("Unmixing (components, and how much of each)", "unmix"),
-    ("Quick look (principal components + K-means)", "pca"),
+    ("Quick look (seconds, less fine)", "pca"),
 )
 
 
@@ -50,8 +52,9 @@ class TrainPanel(QWidget):
             tooltip="Largest number of classes to try; the number that fits best is chosen",
         )  # fmt: skip
         self.epochs = SpinBox(
-            label="Epochs", min=1, max=10000, value=defaults.epochs,
-            tooltip="How often the training goes through its spectra; more takes longer and may separate better",
+            label="Rounds (epochs)", min=1, max=10000, value=defaults.epochs,
+            tooltip="How often the training goes through its spectra: one round is an epoch. More takes longer and may "
+            "separate better",
         )  # fmt: skip
         self.method.changed.connect(self._range)
         numbers = Container(widgets=[self.least, self.most], layout="horizontal", labels=True)
@@ -83,11 +86,15 @@ class TrainPanel(QWidget):
         self._bar.setObjectName("cubeseg.train.progress")
         self._bar.setRange(0, 1000)
         self._bar.setTextVisible(False)
-        self._status = QLabel(self)
+        self._status = Hint(self)
         self._status.setObjectName("cubeseg.train.status")
-        self._status.setWordWrap(True)
+        self._status.setToolTip("An epoch is one round of the training through its spectra")
         self.losses = LossPlot(session.viewer.theme, self)
-        self.losses.setToolTip("What is not explained yet, after every epoch: it should fall and level off")
+        self.losses.setToolTip(
+            "What the training makes smaller (its loss), after every epoch: it should fall and level off. Spectra: how "
+            "far the learned ones are from the measured; classes: how far spectra are from the middle of their class; "
+            "cloud: how far all are from one compact cloud; total: all of it"
+        )
 
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -97,6 +104,7 @@ class TrainPanel(QWidget):
         layout.addLayout(buttons)
         layout.addWidget(self._bar)
         layout.addWidget(self._status)
+        layout.addWidget(self.losses.key)
         layout.addWidget(self.losses)
         session.run_changed.connect(self._refresh)
         session.cube_changed.connect(self._refresh)
@@ -106,10 +114,13 @@ class TrainPanel(QWidget):
         session.progressed.connect(self._show)
         session.result_changed.connect(self._summarise)
         session.viewer.events.theme.connect(self._theme)
+        self.method.value = preferences().method
         self._refresh()
         self._offer()
-        self._bar.hide()
         self.losses.hide()
+        # a run goes on while the dock is closed
+        for event in session.told:
+            self._show(event)
 
     def config(self) -> FitConfig:
         """The options as they stand.
@@ -125,6 +136,7 @@ class TrainPanel(QWidget):
             method=self.method.value,
             clusters=(self.least.value, self.most.value),
             epochs=self.epochs.value,
+            memory=preferences().memory,
             mixing=self._session.components.mixing(),
             beta=Ramp(beta.low, chosen.pop("beta"), beta.start, beta.end),
             gamma=Ramp(gamma.low, chosen.pop("gamma"), gamma.start, gamma.end),
@@ -148,11 +160,13 @@ class TrainPanel(QWidget):
             "network": ComboBox(
                 label="Network", choices=[("variational (InfoVAE)", "infovae"), ("plain autoencoder", "ae")],
                 value=defaults.network,
-                tooltip="How spectra are learned; the variational way keeps all of them in one compact cloud",
+                tooltip="How spectra become codes, a few numbers each, and spectra again (an autoencoder); the "
+                "variational way keeps all codes in one compact cloud",
             ),
             "latent": SpinBox(
                 label="Code size", min=1, max=64, value=defaults.latent,
-                tooltip="How many numbers stand for a spectrum; more keep finer differences, and more noise",
+                tooltip="How many numbers stand for a spectrum (its latent code); more keep finer differences, and "
+                "more noise",
             ),
             "beta": FloatSpinBox(
                 label="Weight of prior", min=0, max=100, step=0.01, value=defaults.beta.high,
@@ -219,9 +233,11 @@ class TrainPanel(QWidget):
         if result is not None:
             self._status.setText(f"{len(result.classes)} classes found. Click the image, or paint to correct.")
         elif self._session.cube is not None:
-            self._status.setText("Press Run; the first labels appear while it trains.")
+            self._status.setText(
+                "Press Run; the first labels appear while it trains. " + link("how-it-works.md", "How it works")
+            )
         else:
-            self._status.setText("Open a cube first.")
+            self._status.setText("Open a cube first. " + link("tutorials/painting.md#3-train", "How to train"))
 
     def _theme(self, event: Any = None) -> None:
         self.losses.set_theme(self._session.viewer.theme)
