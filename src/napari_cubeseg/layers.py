@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from cubeseg.axis import SpectralAxis
 from cubeseg.cube import Cube, Spatial
+from cubeseg.record.logbook import entry
 from cubeseg.sampling.probe import Probe, probe
 from cubeseg.segmentation import Segmentation, class_colour
+from cubeseg.spectroscopy.calibration import further
 from napari_cubeseg.bands import bands_of
 
 __all__ = [
@@ -87,6 +89,14 @@ def cube_layers(viewer: ViewerModel) -> list[Image]:
 def made_from(result: Segmentation | None, cube: Cube | None) -> bool:
     """Whether a segmentation was made from a cube."""
     return cube is not None and result is not None and _fits(cube, result) and cube.source.same_data(result.source)
+
+
+def follow_axis(result: Segmentation, cube: Cube) -> None:
+    """Let a segmentation have its cube's present calibration; its log tells of another one."""
+    before, after = result.source.axis, cube.source.axis
+    if before != after:
+        result.log.append(entry("calibrate", axis=further(before, after), before=before))
+    result.axis, result.source = cube.axis, cube.source
 
 
 def cube_behind(result: Segmentation, viewer: ViewerModel) -> Cube | None:

@@ -16,9 +16,11 @@ from psygnal import Signal
 from cubeseg import editing
 from cubeseg.cube import Cube
 from cubeseg.editing import edits
+from cubeseg.editing.again import repeated
 from cubeseg.editing.edits import Edit, Pixels
 from cubeseg.editing.history import History, Replacement
 from cubeseg.errors import CubeSegError
+from cubeseg.record.logbook import Entry
 from cubeseg.segmentation import Segmentation
 from napari_cubeseg import layers as our
 from napari_cubeseg.jobs import Control, Runner, ignore
@@ -184,6 +186,16 @@ class Workbench:
         return bool(len(where)) and self._make(
             lambda: editing.paint(result, where, np.full(len(where), class_id, np.int32))
         )
+
+    def repeat(self, said: Entry) -> bool:
+        """Do an operation of a log; those that no edit does, as refining, are left out."""
+        self._close_stroke()
+        try:
+            edit = repeated(self.result, said, self.settled and not self._unread)
+        except CubeSegError as error:
+            show_error(str(error))
+            return False
+        return False if edit is None else self._make(lambda made=edit: made)  # type: ignore[misc]
 
     def new_class(self) -> int:
         """An id that no class has."""
