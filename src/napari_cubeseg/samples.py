@@ -11,10 +11,10 @@ import h5py
 
 from cubeseg import __version__
 from cubeseg.io import open_cube
-from cubeseg.samples import write_sample
+from cubeseg.samples import write_leaf, write_sample
 from napari_cubeseg.layers import cube_layer, truth_layer
 
-__all__ = ["galaxy", "painting"]
+__all__ = ["galaxy", "leaf", "painting"]
 
 
 def painting() -> list[tuple[Any, dict[str, Any], str]]:
@@ -27,10 +27,18 @@ def galaxy() -> list[tuple[Any, dict[str, Any], str]]:
     return _layers("galaxy")
 
 
-def _layers(name: Literal["painting", "galaxy"]) -> list[tuple[Any, dict[str, Any], str]]:
+def leaf() -> list[tuple[Any, dict[str, Any], str]]:
+    """Synthetic reflectance of a leaf with lesions, and its tissues."""
+    return _layers("leaf")
+
+
+def _layers(name: Literal["painting", "galaxy", "leaf"]) -> list[tuple[Any, dict[str, Any], str]]:
     path = _folder() / f"{name}.h5"
     if not path.is_file():
-        write_sample(name, path)
+        if name == "leaf":
+            write_leaf(path, size=128)
+        else:
+            write_sample(name, path)
     cube = open_cube(path)
     with h5py.File(path, "r") as file:
         labels = file["truth/labels"][()]

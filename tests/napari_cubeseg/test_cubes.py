@@ -151,16 +151,16 @@ def test_a_run_takes_over_a_calibration_made_meanwhile(viewer, painting_file, tm
     assert found.result.source == result.source
 
 
-def test_what_is_undone_to_has_the_calibration_in_its_log(looking):
-    before = looking.result
-    looking.workbench.replace(before.copy(), "another")
-    looking.cubes.calibrate("0,2 keV")
-    looking.workbench.undo()
-    assert looking.result is before
+def test_what_is_undone_to_has_the_calibration_in_its_log(done):
+    before = done.result
+    done.workbench.replace(before.copy(), "another")
+    done.cubes.calibrate("0,2 keV")
+    done.workbench.undo()
+    assert done.result is before
     assert [said["axis"] for said in before.log if said["operation"] == "calibrate"] == ["0,2 keV"]
-    assert before.axis is looking.cube.axis
-    looking.workbench.redo()
-    looking.workbench.undo()
+    assert before.axis is done.cube.axis
+    done.workbench.redo()
+    done.workbench.undo()
     assert [said["operation"] for said in before.log].count("calibrate") == 1
 
 

@@ -424,14 +424,17 @@ def test_calibration_by_two_peaks_in_the_panel(viewer, docks):
     assert session.cube.axis.unit == "nm"
 
 
-def test_samples(make_napari_viewer):
+@pytest.mark.parametrize("name", ["galaxy", "leaf"])
+def test_samples(make_napari_viewer, name):
     made = make_napari_viewer()
-    made.open_sample(DIST, "galaxy")
+    made.open_sample(DIST, name)
     cube_layer, truth = made.layers
     assert our.role(cube_layer) == "cube"
     assert isinstance(truth, layers.Labels)
     assert not truth.visible
-    assert cube_layer.metadata["cubeseg"]["cube"].noise.variance is not None
+    cube = cube_layer.metadata["cubeseg"]["cube"]
+    assert cube.axis.unit in ("Angstrom", "nm")
+    assert (cube.noise.variance is not None) == (name == "galaxy")
 
 
 def test_closing_the_window_stops_the_run(make_napari_viewer, painting_file):
