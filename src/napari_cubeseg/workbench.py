@@ -27,7 +27,8 @@ from napari_cubeseg.jobs import Control, Runner, ignore
 
 __all__ = ["Workbench"]
 
-_EVENTS = ("labels_update", "paint", "set_data", "data")
+# napari takes an unfinished stroke back when the mode changes or the layer is hidden, and says nothing else of it then
+_EVENTS = ("labels_update", "paint", "set_data", "data", "mode", "visible")
 
 
 class Workbench:
@@ -189,13 +190,7 @@ class Workbench:
 
     def repeat(self, said: Entry) -> bool:
         """Do an operation of a log; those that no edit does, as refining, are left out."""
-        self._close_stroke()
-        try:
-            edit = repeated(self.result, said, self.settled and not self._unread)
-        except CubeSegError as error:
-            show_error(str(error))
-            return False
-        return False if edit is None else self._make(lambda made=edit: made)  # type: ignore[misc]
+        return self._make(lambda: repeated(self.result, said, self.settled and not self._unread))
 
     def new_class(self) -> int:
         """An id that no class has."""
@@ -251,12 +246,14 @@ class Workbench:
 
     # inside
 
-    def _make(self, make: Callable[[], Edit]) -> bool:
+    def _make(self, make: Callable[[], Edit | None]) -> bool:
         self._close_stroke()
         try:
             edit = make()
         except CubeSegError as error:
             show_error(str(error))
+            return False
+        if edit is None:
             return False
         edit.do()
         self.history.add(edit)

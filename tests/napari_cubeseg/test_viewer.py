@@ -437,6 +437,17 @@ def test_samples(make_napari_viewer, name):
     assert (cube.noise.variance is not None) == (name == "galaxy")
 
 
+def test_napari_asks_before_closing_and_says_what_would_be_lost(viewer, docks):
+    options(docks[0], "deep", (4, 4), 5000)
+    button(docks[0], "cubeseg.train.run").click()
+    session = session_of(viewer)
+    wait(lambda: viewer.window._task_status_manager.is_busy(), 20)
+    (said,) = viewer.window._task_status_manager.get_status()
+    assert "Segmenting painting" in said
+    assert "0x" not in said
+    session.cancel()
+
+
 def test_closing_the_window_stops_the_run(make_napari_viewer, painting_file):
     made = make_napari_viewer(show=True)
     made.open(str(painting_file), plugin=DIST)
