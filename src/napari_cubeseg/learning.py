@@ -12,7 +12,6 @@ from napari.utils.notifications import show_error, show_info
 from cubeseg.cube import Cube
 from cubeseg.errors import CubeSegError
 from cubeseg.segmentation import Segmentation
-from cubeseg.training.refining import RefineConfig, refine
 from napari_cubeseg import layers as our
 from napari_cubeseg.jobs import Control, Steps, ignore
 from napari_cubeseg.workbench import Workbench
@@ -56,6 +55,8 @@ class Learning:
         found: Cube = cube
 
         def start() -> None:
+            from cubeseg.training.refining import RefineConfig, refine
+
             if session.running:
                 return
             base, snapshot = bench.result, bench.result.copy()

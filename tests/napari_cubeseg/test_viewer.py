@@ -437,6 +437,16 @@ def test_samples(make_napari_viewer, name):
     assert (cube.noise.variance is not None) == (name == "galaxy")
 
 
+def test_names_of_classes_are_no_markup(viewer, docks):
+    segment, spectra = docks
+    run(viewer, segment)
+    session_of(viewer).workbench.rename(2, "lead <b>white & co")
+    wait(lambda: any("lead <b>white & co" in name for name in curves(spectra)))
+    # the legend takes HTML
+    texts = [label.text for _, label in spectra.plot.legend.items]
+    assert any("lead &lt;b&gt;white &amp; co" in text for text in texts)
+
+
 def test_napari_asks_before_closing_and_says_what_would_be_lost(viewer, docks):
     options(docks[0], "deep", (4, 4), 5000)
     button(docks[0], "cubeseg.train.run").click()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -169,7 +170,8 @@ class SpectraPlot(ThemedPlot):
         self.legend.clear()
         named = found if len(found) <= _LEGEND else [c for c in found if c.chosen][:_LEGEND]
         for curve in named:
-            self.legend.addItem(self._shown[curve.key], curve.name)
+            # the legend reads HTML; people name classes as they like
+            self.legend.addItem(self._shown[curve.key], escape(curve.name))
         self.legend.setColumnCount(1)
         self.legend.setVisible(bool(named))
 
