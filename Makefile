@@ -5,6 +5,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 DOCS_VENV ?= build/docs-venv
+AUDIT_VENV ?= build/audit-venv
 TORCH ?= torch==2.13.0
 CONSTRAINTS ?= constraints.txt
 QT ?= PyQt6>=6.7,<6.12
@@ -15,7 +16,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 SEED ?= 0
 
-.PHONY: demo test test-all test-core lint types imports check setup system clean soak fuzz faults bench docs \
+.PHONY: demo test test-all test-core lint types imports check setup system clean soak fuzz faults audit bench docs \
     architecture screenshots package
 
 setup: $(VENV)/.installed
@@ -52,6 +53,16 @@ fuzz: setup
 # processes killed while they segment, save, export
 faults: setup
 	$(BIN)/python benchmarks/faults.py $(FAULTS)
+
+# what looks unsafe in the sources (see [tool.bandit] in pyproject.toml), and packages with known holes (asks PyPI)
+audit: setup $(AUDIT_VENV)/.installed
+	$(AUDIT_VENV)/bin/bandit -q -c pyproject.toml -r src
+	$(AUDIT_VENV)/bin/pip-audit --path $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+
+$(AUDIT_VENV)/.installed:
+	$(PYTHON) -m venv $(AUDIT_VENV)
+	$(AUDIT_VENV)/bin/pip install --quiet --disable-pip-version-check "bandit[toml]" pip-audit
+	touch $@
 
 lint: setup
 	$(BIN)/ruff check .

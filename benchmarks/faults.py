@@ -3,9 +3,10 @@
     python benchmarks/faults.py [--kills 100] [--seed 0] [--small FOLDER]
 
 A child process does the same again and again; at a moment of two rounds, drawn at random, it gets SIGKILL. Then every
-file under its final name must open and hold what one of the two runs writes into it. Temporary files that are left over
-are counted; the next process that writes the same file takes them away. `--small` names a folder on a disk of few MiB
-(as root: ``mount -t tmpfs -o size=2m tmpfs FOLDER``): results are saved there until it is full.
+file (a folder, for Zarr) must be there under its final name, open, and hold what one of the two runs writes into it.
+Temporary files that are left over are counted; the next process that writes the same file takes them away. `--small`
+names a folder on a disk of few MiB (as root: ``mount -t tmpfs -o size=2m tmpfs FOLDER``): results are saved there until
+it is full.
 """
 
 from __future__ import annotations
@@ -43,6 +44,11 @@ _EXPORT = _ROUNDS.format(
     round="    result.labels[...] = turn % 2 + 1\n"
     "    export(result, sys.argv[2], ['tiff', 'png', 'fits', 'csv', 'geojson', 'hdf5'], 'e')",
 )
+_ZARR = _ROUNDS.format(
+    before="from cubeseg import load; from cubeseg.exporting import export; result = load(sys.argv[1])",
+    round="    result.labels[...] = turn % 2 + 1\n    export(result, sys.argv[2], ['zarr'], 'e')",
+)
+_KINDS = ("save", "export", "zarr", "segment")
 _SEGMENT = _ROUNDS.format(
     before="from cubeseg.cli import main; import io",
     round="    sys.stdout = io.StringIO()\n"
@@ -89,6 +95,14 @@ def fault_of(path: Path) -> str:
     from cubeseg import load
 
     try:
+        if path.suffix == ".zarr":
+            import zarr
+
+            group = zarr.open_group(path, mode="r")
+            if "image-label" not in group.attrs["ome"]:
+                return "the names of the classes are missing"
+            # a chunk that is not there would be read as zeros
+            return "" if set(np.unique(group["0"][...]).tolist()) in ({1}, {2}) else "labels of two runs"
         if path.suffix == ".h5":
             found = load(path)
             if path.name == "segmented.h5":
@@ -123,6 +137,7 @@ def kill_many(what: str, kills: int, seed: int, folder: Path, cube: Path, first:
     program, arguments = {
         "save": (_SAVE, [first, target / "saved.h5"]),
         "export": (_EXPORT, [first, target]),
+        "zarr": (_ZARR, [first, target]),
         "segment": (_SEGMENT, [cube, target / "segmented.h5"]),
     }[what]
     for _ in range(kills):
@@ -133,6 +148,10 @@ def kill_many(what: str, kills: int, seed: int, folder: Path, cube: Path, first:
         counts["most leftovers at a time"] = max(counts["most leftovers at a time"], len(left))
         whole = [p for p in target.iterdir() if p not in left]
         counts["files looked at"] += len(whole)
+        counts["names"] = max(counts["names"], len(whole))
+        if not whole or len(whole) < counts["names"]:
+            counts["FAULTS"] += 1
+            print(f"    {what}: a file that was there is gone", flush=True)
         for path in whole:
             fault = fault_of(path)
             if fault:
@@ -169,9 +188,7 @@ def main() -> int:
     """Run, print the counts, and say by the exit status whether anything went wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100, help="of each kind of process")
-    parser.add_argument(
-        "--only", choices=("save", "export", "segment"), nargs="*", default=["save", "export", "segment"]
-    )
+    parser.add_argument("--only", choices=_KINDS, nargs="*", default=_KINDS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--small", type=Path, help="a folder on a disk of a few MiB")
     options = parser.parse_args()

@@ -140,7 +140,7 @@ def from_disk(paths: list[Path], truths: list[Path], config: FitConfig, answer: 
 
     finish(segment_series([lambda p=p: cubeseg.open_cube(p) for p in paths], config, keep))
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = _peak()
     row = {"seconds": seconds, "mib": peak}
     if table:
         labels, truth = (np.concatenate(part)[None].astype(np.int32) for part in zip(*table, strict=True))
@@ -148,6 +148,14 @@ def from_disk(paths: list[Path], truths: list[Path], config: FitConfig, answer: 
         truth = np.where(truth > 1, 2, 1).astype(np.int32) if k == 2 else truth
         row |= score(labels, truth) | shares(labels, k)
     answer.put(row)
+
+
+def _peak() -> float:
+    """Largest resident memory in MiB; getrusage also counts what the process was started from."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
 
 
 def apart(*arguments: Any) -> Row:

@@ -161,12 +161,15 @@ def _parser() -> argparse.ArgumentParser:
     apply.set_defaults(run=commands.apply)
 
     sample = known.add_parser("sample", help="make a synthetic cube with its truth")
-    sample.add_argument("name", choices=("painting", "galaxy"))
+    sample.add_argument("name", choices=("painting", "galaxy", "leaf"))
     sample.add_argument("-o", "--output", required=True, metavar="CUBE.h5")
     sample.add_argument("--size", type=int, help="height and width in pixels")
-    sample.add_argument("--counts", type=float, help="mean counts per pixel")
+    sample.add_argument("--counts", type=float, help="mean counts per pixel (painting, galaxy)")
     sample.add_argument("--seed", type=int, default=0)
-    sample.add_argument("--tier", type=int, default=2, choices=(1, 2, 3), help="1 easy, 2 usual, 3 hard")
+    sample.add_argument(
+        "--tier", type=int, choices=(1, 2, 3), help="1 easy, 2 usual (default), 3 hard (painting, galaxy)"
+    )
+    sample.add_argument("--day", type=int, help="0 healthy; lesions appear and grow; default 5 (leaf)")
     _force(sample)
     sample.set_defaults(run=commands.sample)
 

@@ -373,12 +373,16 @@ def export(options: argparse.Namespace) -> None:
 
 def sample(options: argparse.Namespace) -> None:
     """``cubeseg sample``."""
-    from cubeseg.samples import write_sample
+    from cubeseg.samples import write_leaf, write_sample
     from cubeseg.samples.scene import truth_of
 
     output = _new_file(options.output)
     _not_there(options.force, output, truth_of(output))
-    truth = write_sample(
-        options.name, options.output, size=options.size, counts=options.counts, seed=options.seed, tier=options.tier
-    )
+    others = ("counts", "tier") if options.name == "leaf" else ("day",)
+    foreign = [name for name in others if getattr(options, name) is not None]
+    if foreign:
+        raise ConfigError(f"--{foreign[0]}: is no option of the sample '{options.name}'; leave it out")
+    names = ("size", "seed", "day") if options.name == "leaf" else ("size", "seed", "counts", "tier")
+    said = {name: value for name in names if (value := getattr(options, name)) is not None}
+    truth = write_leaf(output, **said) if options.name == "leaf" else write_sample(options.name, output, **said)
     print(f"{options.output} and its truth {truth}")

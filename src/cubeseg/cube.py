@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeseg.axis import SpectralAxis
-from cubeseg.errors import DataError
+from cubeseg.errors import DataError, first_line
 from cubeseg.pages import intact, let_go, mapping, slabs
 from cubeseg.source import Source, Spatial
 
@@ -193,13 +194,22 @@ class Cube:
         if not intact(self.data) or not intact(self.noise.variance):
             raise DataError(f"{self.name}: was cut short or written anew while it was open; open it again")
 
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What the system says of a file that has gone becomes one line with its name."""
+        self.check()
+        try:
+            yield
+        except OSError as error:
+            raise DataError(f"{self.name}: can no longer be read ({error.strerror or first_line(error)})") from error
+
     def block(self, rows: slice, columns: slice) -> Block:
         """Read one rectangle of pixels with all bands."""
-        self.check()
-        data = _taken(self.data, lambda key: np.array(self.data[key], dtype=np.float32), rows, columns)
         variance = None
-        if self.noise.variance is not None:
-            variance = _taken(self.noise.variance, self.noise.variance_of, rows, columns)
+        with self._reading():
+            data = _taken(self.data, lambda key: np.array(self.data[key], dtype=np.float32), rows, columns)
+            if self.noise.variance is not None:
+                variance = _taken(self.noise.variance, self.noise.variance_of, rows, columns)
         mask = np.ones(data.shape[1:], bool) if self.mask is None else self.mask[rows, columns]
         return Block(rows, columns, data, variance, mask)
 
@@ -249,7 +259,10 @@ class Cube:
         -------
         array of float32, shape (n, bands)
         """
-        self.check()
+        with self._reading():
+            return self._spectra(rows, columns)
+
+    def _spectra(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Float32:
         rows, columns = np.asarray(rows, dtype=np.intp), np.asarray(columns, dtype=np.intp)
         result = np.empty((rows.size, self.n_bands), np.float32)
         if isinstance(self.data, np.ndarray):
@@ -277,8 +290,8 @@ class Cube:
 
     def spectrum(self, row: int, column: int) -> Float32:
         """Read one pixel's spectrum, shape (bands,)."""
-        self.check()
-        return np.asarray(self.data[:, row, column], dtype=np.float32)
+        with self._reading():
+            return np.asarray(self.data[:, row, column], dtype=np.float32)
 
     @property
     def chunk(self) -> tuple[int, int]:

@@ -1,12 +1,15 @@
-"""Writing files whole or not at all."""
+"""Writing files and folders whole or not at all."""
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import os
 import platform
 import re
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +17,7 @@ from pathlib import Path
 
 from cubeseg.errors import ConfigError, DataError
 
-__all__ = ["refuse_to_replace", "written"]
+__all__ = ["refuse_to_replace", "written", "written_folder"]
 
 
 def refuse_to_replace(there: Sequence[Path], otherwise: str) -> None:
@@ -52,16 +55,13 @@ def written(path: str | Path) -> Iterator[Path]:
     DataError
         One line: the folder does not exist, may not be written, or the disk is full. Nothing is left behind.
     """
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise DataError(f"{target}: the folder {target.parent} does not exist; make it first")
+    target = _checked(path)
     if target.is_dir():
         raise DataError(f"{target}: is a folder; give the name of a file")
     temporary: Path | None = None
     try:
         _sweep(target)
-        prefix = f"{_beginning(target)}{_here()}-{os.getpid()}."
-        handle, name = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=target.parent)
+        handle, name = tempfile.mkstemp(prefix=_prefix(target), suffix=".part", dir=target.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -75,6 +75,72 @@ def written(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_folder(path: str | Path) -> Iterator[Path]:
+    """The same for a folder with all that is in it: gives an empty one of a temporary name.
+
+    The new folder and the old one change places at once where the system can (Linux, macOS), so that whoever is killed
+    leaves one of them whole under its name. Elsewhere the old one is put aside for an instant.
+
+    Raises
+    ------
+    DataError
+        As with :func:`written`; also if there is a file of that name.
+    """
+    target = _checked(path)
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise DataError(f"{target}: is there already and is no folder; choose another name")
+    temporary: Path | None = None
+    try:
+        _sweep(target)
+        temporary = Path(tempfile.mkdtemp(prefix=_prefix(target), suffix=".part", dir=target.parent))
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o777 & ~umask)
+        for item in temporary.rglob("*"):
+            if item.is_file():
+                _settle(item)
+        if not target.exists():
+            temporary.replace(target)
+        elif not _exchanged(temporary, target):
+            aside = Path(tempfile.mkdtemp(prefix=_prefix(target), suffix=".part", dir=target.parent)) / "old"
+            target.replace(aside)
+            try:
+                temporary.replace(target)
+            except OSError:
+                aside.replace(target)
+                raise
+            finally:
+                shutil.rmtree(aside.parent, ignore_errors=True)
+    except OSError as error:
+        raise DataError(f"{target}: could not be written, {_reason(error)}") from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _checked(path: str | Path) -> Path:
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise DataError(f"{target}: the folder {target.parent} does not exist; make it first")
+    return target
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Whether two folders have changed places, in one step; not every system and not every disk can."""
+    system = {"linux": ("renameat2", -100, 2), "darwin": ("renameatx_np", -2, 2)}.get(sys.platform)
+    call = getattr(ctypes.CDLL(None), system[0], None) if system else None
+    if system is None or call is None:
+        return False
+    _, here, exchange = system
+    return bool(call(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
+
+
+def _prefix(target: Path) -> str:
+    return f"{_beginning(target)}{_here()}-{os.getpid()}."
 
 
 def _beginning(target: Path) -> str:
@@ -112,7 +178,10 @@ def _sweep(target: Path) -> None:
         try:
             os.kill(int(process), 0)
         except ProcessLookupError:
-            Path(path).unlink(missing_ok=True)
+            if os.path.isdir(path):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                Path(path).unlink(missing_ok=True)
         except (OSError, OverflowError):
             continue
 

@@ -85,17 +85,20 @@ class Source:
         Returns
         -------
         str
-            Hexadecimal digest; empty where the cube has no file.
+            Hexadecimal digest; empty where the cube has no file, or none that can be read.
         """
         path = Path(self.path)
         if not self.path or not path.is_file():
             return ""
-        size, part = path.stat().st_size, 65536
-        digest = hashlib.sha256(str(size).encode())
-        with path.open("rb") as file:
-            for offset in np.linspace(0, max(size - part, 0), 64).astype(int):
-                file.seek(int(offset))
-                digest.update(file.read(part))
+        try:
+            size, part = path.stat().st_size, 65536
+            digest = hashlib.sha256(str(size).encode())
+            with path.open("rb") as file:
+                for offset in np.linspace(0, max(size - part, 0), 64).astype(int):
+                    file.seek(int(offset))
+                    digest.update(file.read(part))
+        except OSError:
+            return ""
         return digest.hexdigest()
 
 

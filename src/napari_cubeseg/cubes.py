@@ -17,7 +17,6 @@ from cubeseg.errors import CubeSegError
 from cubeseg.io import ChoiceNeeded, open_cube, questions, remember
 from cubeseg.io.cubefile import copied
 from cubeseg.maps.overview import Overview, overview
-from cubeseg.record.logbook import entry
 from cubeseg.spectroscopy.calibration import chained, recalibrated
 from cubeseg.steps import finish
 from napari_cubeseg import layers as our
@@ -218,13 +217,11 @@ class Cubes:
             show_error(str(error))
             return False
         band = self._session.band
-        source = replace(cube.source, axis=chained(cube.source.axis, text))
-        made = replace(cube, axis=axis, source=source)
+        made = replace(cube, axis=axis, source=replace(cube.source, axis=chained(cube.source.axis, text)))
         for item in self._session.viewer.layers:
             result = our.result_of(item)
             if our.made_from(result, cube) and result is not None:
-                result.axis, result.source = axis, source
-                result.log.append(entry("calibrate", axis=text, before=cube.source.axis))
+                our.follow_axis(result, made)
         our.show_axis(layer, made)
         self._session.show_band(band)
         self._session.recalibrated()

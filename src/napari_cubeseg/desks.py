@@ -80,6 +80,6 @@ class Desks:
         session, result = self._session, our.result_of(layer)
         cube = None if result is None else our.cube_behind(result, session.viewer)
         if result is not None and cube is not None and our.made_from(result, cube):
-            result.axis, result.source = cube.axis, cube.source
+            our.follow_axis(result, cube)
         if layer is session.labels_layer:
             session.result_changed.emit()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.layers.utils._link_layers import link_layers
@@ -15,9 +14,14 @@ from numpy.typing import NDArray
 
 from cubeseg.axis import SpectralAxis
 from cubeseg.cube import Cube, Spatial
+from cubeseg.record.logbook import entry
 from cubeseg.sampling.probe import Probe, probe
 from cubeseg.segmentation import Segmentation, class_colour
+from cubeseg.spectroscopy.calibration import further
 from napari_cubeseg.bands import bands_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "LayerTuple",
@@ -87,6 +91,14 @@ def cube_layers(viewer: ViewerModel) -> list[Image]:
 def made_from(result: Segmentation | None, cube: Cube | None) -> bool:
     """Whether a segmentation was made from a cube."""
     return cube is not None and result is not None and _fits(cube, result) and cube.source.same_data(result.source)
+
+
+def follow_axis(result: Segmentation, cube: Cube) -> None:
+    """Let a segmentation have its cube's present calibration; its log tells of another one."""
+    before, after = result.source.axis, cube.source.axis
+    if before != after:
+        result.log.append(entry("calibrate", axis=further(before, after), before=before))
+    result.axis, result.source = cube.axis, cube.source
 
 
 def cube_behind(result: Segmentation, viewer: ViewerModel) -> Cube | None:
@@ -195,6 +207,8 @@ def veil_layer(pixels: Any, spatial: Spatial) -> LayerTuple:
 def truth_layer(labels: Any, spatial: Spatial, names: tuple[str, ...]) -> LayerTuple:
     """Layer data tuple of a sample's truth, hidden at first."""
     data, keywords, kind = segmentation_layer(labels, spatial, "truth", kind="truth")
+    import pandas as pd
+
     table = pd.DataFrame({"index": range(len(names) + 1), "class": ["not labelled", *names]})
     return data, keywords | {"visible": False, "features": table}, kind
 
@@ -347,6 +361,8 @@ def _has_colours(one: DirectLabelColormap, wanted: DirectLabelColormap) -> bool:
 
 def _features(result: Segmentation) -> pd.DataFrame:
     rows = result.table()
+    import pandas as pd
+
     return pd.DataFrame(
         {
             "index": [0, *(r["id"] for r in rows)],

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_error, show_info
 
 from cubeseg.cube import Cube
 from cubeseg.errors import CubeSegError
 from cubeseg.segmentation import Segmentation
-from cubeseg.training.refining import RefineConfig, refine
 from napari_cubeseg import layers as our
 from napari_cubeseg.jobs import Control, Steps, ignore
 from napari_cubeseg.workbench import Workbench
@@ -57,6 +55,8 @@ class Learning:
         found: Cube = cube
 
         def start() -> None:
+            from cubeseg.training.refining import RefineConfig, refine
+
             if session.running:
                 return
             base, snapshot = bench.result, bench.result.copy()
@@ -68,6 +68,9 @@ class Learning:
                     return
                 if bench.result is not base:
                     show_info("The classes were made anew while Refine ran, so its outcome is dropped")
+                    return
+                if _taken_back(base, snapshot):
+                    show_info("What Refine began with was undone while it ran, so its outcome is dropped")
                     return
                 bench.replace(made, "Refine")
                 _do_again(bench, base, snapshot)
@@ -138,27 +141,21 @@ class Learning:
 
 
 def _do_again(bench: Workbench, base: Segmentation, snapshot: Segmentation) -> None:
-    """What people did while another segmentation was made, on that one."""
-    for entry in base.log[len(snapshot.log) :]:
-        ids = [c.id for c in bench.result.classes]
-        match entry["operation"]:
-            case "merge" if {entry["kept"], *entry["merged"]} <= set(ids):
-                bench.merge([entry["kept"], *entry["merged"]])
-            case "delete" if set(entry["classes"]) <= set(ids):
-                bench.delete(entry["classes"])
-            case "split" if entry["class"] in ids:
-                bench.split(entry["class"], len(entry["into"]))
-            case "rename" if entry["class"] in ids:
-                bench.rename(entry["class"], entry["name"])
-            case "recolour" if entry["class"] in ids:
-                bench.recolour(entry["class"], entry["colour"])
-            case "note" if entry["class"] in ids:
-                bench.annotate(entry["class"], entry["note"])
-            case _:
-                pass
-    if base.painted is None:
-        return
-    before = np.zeros(base.labels.shape, bool) if snapshot.painted is None else snapshot.painted
-    new = base.painted & (~before | (base.labels != snapshot.labels)) & (base.labels != bench.result.labels)
-    for label in np.unique(base.labels[new]):
-        bench.assign(new & (base.labels == label), int(label))
+    """What people did while another segmentation was made, on that one; in their order."""
+    before = {id(said) for said in snapshot.log}
+    for said in base.log:
+        if id(said) not in before:
+            if said["operation"] == "lock" and said["locked"]:
+                _give_back(bench, base, said["classes"])
+            bench.repeat(said)
+
+
+def _give_back(bench: Workbench, base: Segmentation, locked: Sequence[int]) -> None:
+    """Pixels that another segmentation took from classes before these were locked."""
+    for class_id in locked:
+        bench.assign(base.labels == class_id, class_id)
+
+
+def _taken_back(base: Segmentation, snapshot: Segmentation) -> bool:
+    """Whether people have undone something that another segmentation was made from."""
+    return not {id(said) for said in snapshot.log} <= {id(said) for said in base.log}

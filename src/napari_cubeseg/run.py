@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from cubeseg.config import FitConfig
 from cubeseg.cube import Cube
 from cubeseg.errors import CubeSegError
+from cubeseg.events import FitEvent
 from cubeseg.segmentation import Segmentation
-from cubeseg.training.fitting import FitEvent, fit
-from cubeseg.training.series import segment_series
 from napari_cubeseg import layers as our
 from napari_cubeseg.jobs import Control, Runner, ignore
 from napari_cubeseg.preferences import preferences
@@ -165,6 +164,9 @@ class Run:
 
 
 def _steps(cubes: Sequence[Cube], config: FitConfig) -> Generator[FitEvent, None, Outcome]:
+    from cubeseg.training.fitting import fit
+    from cubeseg.training.series import segment_series
+
     if len(cubes) == 1:
         return {0: (yield from fit(cubes[0], config))}, {}
     found: dict[int, Segmentation] = {}

@@ -12,10 +12,10 @@ import h5py
 from cubeseg import __version__
 from cubeseg.cube import Cube
 from cubeseg.io import open_cube
-from cubeseg.samples import write_sample
+from cubeseg.samples import write_leaf, write_sample
 from napari_cubeseg.layers import cube_layer, truth_layer
 
-__all__ = ["galaxy", "holds", "painting"]
+__all__ = ["galaxy", "holds", "leaf", "painting"]
 
 
 def painting() -> list[tuple[Any, dict[str, Any], str]]:
@@ -28,6 +28,11 @@ def galaxy() -> list[tuple[Any, dict[str, Any], str]]:
     return _layers("galaxy")
 
 
+def leaf() -> list[tuple[Any, dict[str, Any], str]]:
+    """Synthetic reflectance of a leaf with lesions, and its tissues."""
+    return _layers("leaf")
+
+
 def holds(cube: Cube | None) -> bool:
     """Whether this is the painting, as it was made for this process."""
     if cube is None or not cube.source.path or not _KEEP:
@@ -35,10 +40,13 @@ def holds(cube: Cube | None) -> bool:
     return Path(cube.source.path).resolve() == (_folder() / "painting.h5").resolve()
 
 
-def _layers(name: Literal["painting", "galaxy"]) -> list[tuple[Any, dict[str, Any], str]]:
+def _layers(name: Literal["painting", "galaxy", "leaf"]) -> list[tuple[Any, dict[str, Any], str]]:
     path = _folder() / f"{name}.h5"
     if not path.is_file():
-        write_sample(name, path)
+        if name == "leaf":
+            write_leaf(path, size=128)
+        else:
+            write_sample(name, path)
     cube = open_cube(path)
     with h5py.File(path, "r") as file:
         labels = file["truth/labels"][()]

@@ -292,9 +292,10 @@ class Session:
     def _finished(self, result: Segmentation, layer: Labels) -> None:
         self._run = None
         self.run_changed.emit()
-        if our.made_from(result, self.cube) and self.cube is not None:
+        cube = our.cube_behind(result, self.viewer)
+        if cube is not None and our.made_from(result, cube):
             # it may have been calibrated meanwhile
-            result.axis, result.source = self.cube.axis, self.cube.source
+            our.follow_axis(result, cube)
         if our.made_from(result, self.cube) or self.cube is None:
             self._use_labels(layer)
         self.autosave.touch(layer)

@@ -16,16 +16,19 @@ from psygnal import Signal
 from cubeseg import editing
 from cubeseg.cube import Cube
 from cubeseg.editing import edits
+from cubeseg.editing.again import repeated
 from cubeseg.editing.edits import Edit, Pixels
 from cubeseg.editing.history import History, Replacement
 from cubeseg.errors import CubeSegError
+from cubeseg.record.logbook import Entry
 from cubeseg.segmentation import Segmentation
 from napari_cubeseg import layers as our
 from napari_cubeseg.jobs import Control, Runner, ignore
 
 __all__ = ["Workbench"]
 
-_EVENTS = ("labels_update", "paint", "set_data", "data")
+# napari takes an unfinished stroke back when the mode changes or the layer is hidden, and says nothing else of it then
+_EVENTS = ("labels_update", "paint", "set_data", "data", "mode", "visible")
 
 
 class Workbench:
@@ -185,6 +188,10 @@ class Workbench:
             lambda: editing.paint(result, where, np.full(len(where), class_id, np.int32))
         )
 
+    def repeat(self, said: Entry) -> bool:
+        """Do an operation of a log; those that no edit does, as refining, are left out."""
+        return self._make(lambda: repeated(self.result, said, self.settled and not self._unread))
+
     def new_class(self) -> int:
         """An id that no class has."""
         return max([int(self.result.labels.max(initial=0)), *(c.id for c in self.result.classes)]) + 1
@@ -239,12 +246,14 @@ class Workbench:
 
     # inside
 
-    def _make(self, make: Callable[[], Edit]) -> bool:
+    def _make(self, make: Callable[[], Edit | None]) -> bool:
         self._close_stroke()
         try:
             edit = make()
         except CubeSegError as error:
             show_error(str(error))
+            return False
+        if edit is None:
             return False
         edit.do()
         self.history.add(edit)

@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cubeseg import FitConfig, fit, open_cube
 from cubeseg.errors import CubeSegError, DataError, JobError
+from cubeseg.io import ChoiceNeeded, remember
 from cubeseg.models.deep import DeepModel
 from cubeseg.steps import finish
 
@@ -120,6 +122,47 @@ except CubeSegError as error:
     assert said.returncode == 0, said.stderr[-500:]
     assert said.stdout.count("\n") == 1
     assert "cube" + suffix in said.stdout
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".h5"])
+@pytest.mark.parametrize("what", ["deleted", "replaced", "forbidden"])
+def test_a_file_that_goes_while_it_is_worked_on(tmp_path, monkeypatch, suffix, what):
+    path = tmp_path / ("cube" + suffix)
+    cube = open_cube(written(os.fspath(path)), spectral_axis=0)
+    digest = cube.source.fingerprint()
+    steps = fit(cube, FitConfig(method="pca", clusters=(3, 3), threads=1))
+    next(steps)
+    next(steps)
+    if what == "deleted":
+        path.unlink()
+    elif what == "replaced":
+        (tmp_path / "other").write_bytes(b"another file")
+        os.replace(tmp_path / "other", path)
+    else:
+        opened = Path.open
+
+        def forbidden(self, *arguments, **keywords):
+            if self == path:
+                raise PermissionError(13, "Permission denied")
+            return opened(self, *arguments, **keywords)
+
+        monkeypatch.setattr(Path, "open", forbidden)
+    result = finish(steps)
+    # what was opened is still there for the one who has opened it
+    assert (result.labels > 0).all()
+    assert result.fingerprint == digest
+    assert result.notes[-1] == f"{path} was changed or taken away meanwhile: open the cube and run again"
+
+
+def test_the_answers_that_were_kept_are_broken(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUBESEG_SETTINGS", str(tmp_path))
+    np.save(tmp_path / "c.npy", blocks_cube())
+    for broken in (b"", b"{", b"[" * 100_000, b"[1, 2]", b"\xff\xfe", b'{"NumPy;  3": {"spectral_axis": "x"}}'):
+        (tmp_path / "layouts.json").write_bytes(broken)
+        with pytest.raises(ChoiceNeeded) as question:
+            open_cube(tmp_path / "c.npy")
+        remember(question.value, spectral_axis=0)
+        assert open_cube(tmp_path / "c.npy").n_bands == 16
 
 
 def written(path):

@@ -16,7 +16,8 @@ from benchmarks.faults import fault_of, kill_many, result_file
 from cubeseg import load
 from cubeseg.cli import main
 from cubeseg.errors import DataError
-from cubeseg.files import written
+from cubeseg.exporting import export
+from cubeseg.files import written, written_folder
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +37,46 @@ def test_killed_while_saving(folder, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["save", "export", "segment"])
+@pytest.mark.parametrize("what", ["save", "export", "zarr", "segment"])
 def test_killed_a_hundred_times(folder, tmp_path, what):
     counts = kill_many(what, 100, 1, tmp_path, folder / "cube.h5", folder / "first.h5")
     assert counts["FAULTS"] == 0
     assert counts["kills amid writing"] > 0
+
+
+def test_killed_while_a_folder_is_written(folder, tmp_path):
+    counts = kill_many("zarr", 5, 0, tmp_path, folder / "cube.h5", folder / "first.h5")
+    assert counts["FAULTS"] == 0
+    assert counts["files looked at"] >= 5
+    export(load(folder / "first.h5"), tmp_path / "zarr", ["zarr"], "e")
+    assert [p.name for p in (tmp_path / "zarr").iterdir()] == ["e-labels.zarr"]
+
+
+@pytest.mark.parametrize("swaps", [True, False])
+def test_a_folder_takes_the_place_of_another_whole(tmp_path, monkeypatch, swaps):
+    if not swaps:
+        monkeypatch.setattr("cubeseg.files._exchanged", lambda one, other: False)
+    target = tmp_path / "f"
+    for text in ("old", "new"):
+        with written_folder(target) as temporary:
+            (temporary / "deep").mkdir()
+            (temporary / "deep" / text).write_text(text)
+    assert [p.name for p in target.rglob("*")] == ["deep", "new"]
+
+    def stopped():
+        with written_folder(target) as temporary:
+            (temporary / "newest").write_text("x")
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        stopped()
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]
+    assert [p.name for p in target.rglob("*")] == ["deep", "new"]
+    (tmp_path / "link").symlink_to(target)
+    (tmp_path / "file").write_text("x")
+    for name in ("link", "file"):
+        with pytest.raises(DataError, match="no folder"), written_folder(tmp_path / name):
+            pass
 
 
 def test_leftovers_of_the_living_and_of_others_stay(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cubeseg import open_cube
+from cubeseg.cli import main
 from cubeseg.errors import ConfigError, DataError
 from cubeseg.samples import galaxy, painting, write_sample
 
@@ -137,3 +138,24 @@ def test_nothing_is_left_when_writing_fails(tmp_path, monkeypatch):
 def test_no_folder(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         write_sample("painting", tmp_path / "none" / "p.h5", size=16)
+
+
+@pytest.mark.parametrize("name", ["painting", "galaxy", "leaf"])
+def test_a_sample_is_not_written_under_the_name_of_another_format(name, tmp_path, capsys):
+    assert main(["sample", name, "-o", str(tmp_path / "x.fits"), "--size", "32"]) == 2
+    err = capsys.readouterr().err
+    assert "ends in .h5" in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_leaf_from_the_command_line(tmp_path, capsys):
+    path = tmp_path / "leaf.h5"
+    assert main(["sample", "leaf", "-o", str(path), "--size", "40", "--day", "3"]) == 0
+    cube = open_cube(path)
+    assert (cube.image_shape, cube.axis.unit) == ((40, 40), "nm")
+    assert set(np.load(tmp_path / "leaf.truth.npy").ravel()) >= {1, 2}
+    for wrong in (["leaf", "--tier", "3"], ["leaf", "--counts", "30"], ["galaxy", "--day", "3"]):
+        assert main(["sample", *wrong, "-o", str(tmp_path / "y.h5")]) == 2
+        assert "is no option of the sample" in capsys.readouterr().err
+    assert len(list(tmp_path.iterdir())) == 2

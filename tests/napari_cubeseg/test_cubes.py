@@ -7,10 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cubeseg import FitConfig, open_cube
+from cubeseg import FitConfig, load, open_cube
 from cubeseg.axis import SpectralAxis
 from cubeseg.cube import Cube
 from cubeseg.io import ChoiceNeeded
+from cubeseg.samples import write_sample
+from cubeseg.steps import finish
+from cubeseg.training.replaying import replay
 from napari_cubeseg import layers as our
 from napari_cubeseg.jobs import run_now
 from napari_cubeseg.session import session_of
@@ -124,15 +127,41 @@ def test_a_calibration_that_cannot_be_changes_nothing(looking, notified):
     assert len(notified) == 1
 
 
-def test_a_run_takes_over_a_calibration_made_meanwhile(viewer, painting_file):
+@pytest.mark.parametrize("active", [True, False])
+def test_a_run_takes_over_a_calibration_made_meanwhile(viewer, painting_file, tmp_path, active):
     waiting = []
     session = session_of(viewer)
     session.add(our.cube_layer(open_cube(painting_file)))
     session.runner = lambda *arguments, **_: waiting.append(arguments)
     session.start(FitConfig(method="pca", clusters=(3, 3)))
-    session.cubes.calibrate("0,2 keV")
+    session.cubes.calibrate("1,2 keV")
+    session.cubes.calibrate("to nm")
+    if not active:
+        write_sample("painting", tmp_path / "other.h5", size=20, counts=300, seed=1)
+        session.add(our.cube_layer(open_cube(tmp_path / "other.h5")))
     run_now(*waiting[0])
-    assert session.result.axis.values[10] == 20
+    (result,) = [found for layer in viewer.layers if (found := our.result_of(layer)) is not None]
+    assert result.axis.unit == "nm"
+    assert result.axis.values[10] == pytest.approx(1.239841984 / 21)
+    assert [(said["axis"], said["before"]) for said in result.log] == [("1,2 keV; to nm", "")]
+    result.save(tmp_path / "r.h5")
+    found = finish(replay(load(tmp_path / "r.h5"), open_cube(painting_file)))
+    assert (found.missed, found.agreement) == ([], 1.0)
+    assert found.result.axis.values == pytest.approx(result.axis.values)
+    assert found.result.source == result.source
+
+
+def test_what_is_undone_to_has_the_calibration_in_its_log(done):
+    before = done.result
+    done.workbench.replace(before.copy(), "another")
+    done.cubes.calibrate("0,2 keV")
+    done.workbench.undo()
+    assert done.result is before
+    assert [said["axis"] for said in before.log if said["operation"] == "calibrate"] == ["0,2 keV"]
+    assert before.axis is done.cube.axis
+    done.workbench.redo()
+    done.workbench.undo()
+    assert [said["operation"] for said in before.log].count("calibrate") == 1
 
 
 def test_questions_and_answers_that_last(viewer, tmp_path, monkeypatch):

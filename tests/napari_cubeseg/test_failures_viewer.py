@@ -134,6 +134,64 @@ def test_a_file_that_was_cut_short_is_told_and_the_window_stays(viewer, docks, t
     assert (session.labels_layer.data == session.result.labels).all()
 
 
+def test_a_click_on_a_cube_that_does_not_answer(viewer, docks, painting_file):  # noqa: F811
+    session, gone = session_of(viewer), threading.Event()
+    run(viewer, docks[0])
+
+    class Slow(Blocking):
+        """A single spectrum does not come back either."""
+
+        def __getitem__(self, key):
+            if threading.current_thread() is not threading.main_thread():
+                self.asked.set()
+                gone.wait(60)
+            return self.whole[key]
+
+    cube = session.cube
+    slow = Slow(cube.data)
+    layer = session.cube_layer
+    layer.metadata[our.KEY]["cube"] = replace(cube, data=slow)
+    try:
+        for row in (5, 9, 14):
+            mouse(viewer, [on_canvas(viewer, session.labels_layer, row, 11)])
+        wait(slow.asked.is_set, 20)
+        assert session.pixel is None
+        # the window goes on, and what is painted waits for the cube
+        layer = session.labels_layer
+        layer.data_setitem((np.arange(4), np.arange(4)), 3)
+        assert (session.result.labels[np.arange(4), np.arange(4)] == 3).all()
+        assert not session.workbench.settled
+        assert session.workbench.merge([1, 2])
+    finally:
+        gone.set()
+    wait(lambda: session.pixel is not None and session.workbench.settled, 30)
+    # only the last click is shown
+    assert session.pixel.row == 14
+
+
+def test_a_click_on_a_cube_that_is_gone_is_one_message(viewer, docks):  # noqa: F811
+    session = session_of(viewer)
+    run(viewer, docks[0])
+    before = session.result
+    cube, told = session.cube, len(notification_manager.records)
+
+    class Gone(Blocking):
+        def __getitem__(self, key):
+            raise PermissionError(13, "Permission denied")
+
+    session.cube_layer.metadata[our.KEY]["cube"] = replace(cube, data=Gone(cube.data))
+    mouse(viewer, [on_canvas(viewer, session.labels_layer, 20, 11)])
+    wait(lambda: len(notification_manager.records) > told, 20)
+    QTest.qWait(100)
+    (said,) = [r.message for r in notification_manager.records[told:]]
+    assert "painting" in said
+    assert "Permission denied" in said
+    assert "\n" not in said
+    assert session.result is before
+    session.workbench.rename(2, "azurite")
+    assert before.info(2).name == "azurite"
+
+
 @pytest.mark.parametrize("how", ["ends", "is cancelled", "is quit by napari"])
 def test_a_long_job_lets_go_of_what_it_held(viewer, how):  # noqa: F811
     class Load:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cubeseg import open_cube
+from cubeseg import load, open_cube
+from cubeseg.steps import finish
+from cubeseg.training.replaying import replay
 from napari_cubeseg import layers as our
 from napari_cubeseg.layers import cube_layer
 from tests.napari_cubeseg.helpers import check_spectra, paint, run_job
@@ -74,6 +76,67 @@ def test_work_during_refine_is_done_again(done, said):
     assert done.result.info(9).name == "retouching"
     assert 2 not in [c.id for c in done.result.classes]
     check_spectra(done)
+
+
+@pytest.fixture
+def refining(done, said):
+    """A refinement that a test lets end."""
+    paint(done.labels_layer, (0, 4), (0, 4), 9)
+    jobs, runner = [], done.runner
+    done.runner = lambda *arguments, **_: jobs.append(arguments)
+    done.learning.refine()
+    done.runner = runner
+    return lambda: run_job(jobs[0])
+
+
+def test_all_work_during_refine_holds_in_its_order(done, refining, tmp_path):
+    bench = done.workbench
+    mine = done.result.labels == 3
+    bench.lock([3])
+    bench.hide([1])
+    bench.move([9], -2)
+    bench.split(4, 2)
+    (part,) = {c.id for c in done.result.classes} - {1, 2, 3, 4, 5, 6, 9}
+    bench.rename(part, "underdrawing")
+    paint(done.labels_layer, (20, 24), (20, 24), part)
+    bench.annotate(part, "seen in infrared")
+    bench.recolour(2, "#010203")
+    bench.merge([5, 6])
+    bench.lock([part])
+    assert done.cubes.calibrate("0.5,0.04 keV")
+    before = done.result
+    refining()
+    assert done.result is not before
+    assert done.result.classes == before.classes
+    assert (done.result.labels[mine] == 3).all()
+    assert (done.result.labels[20:24, 20:24] == np.where(mine[20:24, 20:24], 3, part)).all()
+    assert (done.result.labels[before.labels == part] == part).all()
+    assert done.result.axis is done.cube.axis
+    check_spectra(done)
+    done.exports.write(tmp_path, ["hdf5"])
+    found = finish(replay(load(tmp_path / "painting-result.h5"), done.cube))
+    assert (found.missed, found.agreement) == ([], 1.0)
+    assert found.result.classes == done.result.classes
+
+
+def test_what_refine_began_with_was_undone(done, refining, said):
+    done.workbench.undo()
+    before, labels = done.result, done.result.labels.copy()
+    refining()
+    assert "dropped" in said[-1]
+    assert done.result is before
+    assert (done.labels_layer.data == labels).all()
+    assert not done.running
+
+
+def test_undone_and_done_again_is_as_if_nothing_was(done, refining):
+    before = done.result
+    done.workbench.undo()
+    done.workbench.redo()
+    refining()
+    assert done.result is not before
+    assert (done.result.labels[:4, :4] == 9).all()
+    assert [said["operation"] for said in done.result.log] == ["paint", "refine"]
 
 
 def test_cancel_leaves_everything_as_it_was(done, said):

@@ -9,7 +9,8 @@ import pytest
 from superqt.utils import WorkerBase
 
 from tests.soak.cycles import cycle
-from tests.soak.monkey import DIST, DOCKS, Monkey, write_cubes
+from tests.soak.monkey import Monkey, write_cubes
+from tests.soak.user import DIST, DOCKS
 from tests.soak.watch import Watch
 
 

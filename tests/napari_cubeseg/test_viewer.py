@@ -446,14 +446,37 @@ def test_calibration_by_two_peaks_in_the_panel(viewer, docks):
     assert session.cube.axis.unit == "nm"
 
 
-def test_samples(make_napari_viewer):
+@pytest.mark.parametrize("name", ["galaxy", "leaf"])
+def test_samples(make_napari_viewer, name):
     made = make_napari_viewer()
-    made.open_sample(DIST, "galaxy")
+    made.open_sample(DIST, name)
     cube_layer, truth = made.layers
     assert our.role(cube_layer) == "cube"
     assert isinstance(truth, layers.Labels)
     assert not truth.visible
-    assert cube_layer.metadata["cubeseg"]["cube"].noise.variance is not None
+    cube = cube_layer.metadata["cubeseg"]["cube"]
+    assert cube.axis.unit in ("Angstrom", "nm")
+    assert (cube.noise.variance is not None) == (name == "galaxy")
+
+
+def test_names_of_classes_are_no_markup(viewer, docks):
+    segment, spectra = docks
+    run(viewer, segment)
+    session_of(viewer).workbench.rename(2, "lead <b>white & co")
+    wait(lambda: any("lead <b>white & co" in name for name in curves(spectra)))
+    # what names the curves takes HTML
+    assert "lead&nbsp;&lt;b&gt;white&nbsp;&amp;&nbsp;co" in spectra.plot.key.text()
+
+
+def test_napari_asks_before_closing_and_says_what_would_be_lost(viewer, docks):
+    options(docks[0], "deep", (4, 4), 5000)
+    button(docks[0], "cubeseg.train.run").click()
+    session = session_of(viewer)
+    wait(lambda: viewer.window._task_status_manager.is_busy(), 20)
+    (said,) = viewer.window._task_status_manager.get_status()
+    assert "Segmenting painting" in said
+    assert "0x" not in said
+    session.cancel()
 
 
 def test_closing_the_window_stops_the_run(make_napari_viewer, painting_file):

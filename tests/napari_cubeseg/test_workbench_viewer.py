@@ -315,3 +315,26 @@ def test_a_click_in_the_plot_of_many_bands_is_quick_to_draw(docks, bench):  # no
     bench.rename(2, "azurite")
     wait(lambda: any("azurite" in c.name for c in spectra.plot.curves))
     assert spectra.plot._shown["class", 2] is item
+
+
+def test_a_stroke_that_napari_takes_back_when_the_layer_is_hidden(viewer, docks):  # noqa: F811
+    run(viewer, docks[0])
+    session = session_of(viewer)
+    layer, before = session.labels_layer, session.result.labels.copy()
+    viewer.layers.selection.active = layer
+    layer.mode, layer.selected_label, layer.brush_size = "paint", 12, 1
+    native, right, none = viewer.window._qt_viewer.canvas.native, Qt.MouseButton.RightButton, Qt.MouseButton.NoButton
+    at = QPointF(on_canvas(viewer, layer, 10, 10))
+    for kind, button_, held in (
+        (QEvent.Type.MouseMove, none, none),
+        (QEvent.Type.MouseButtonPress, right, right),
+    ):
+        event = QMouseEvent(kind, at, native.mapToGlobal(at), button_, held, Qt.KeyboardModifier.NoModifier)
+        QApplication.sendEvent(native, event)
+        QApplication.processEvents()
+    assert (session.result.labels == 12).any()
+    # as a run does when its first preview comes
+    layer.visible = False
+    layer.mode = "pan_zoom"
+    assert (layer.data == session.result.labels).all()
+    assert (session.result.labels == before).all()

@@ -24,9 +24,9 @@ from superqt.utils import WorkerBase
 
 from cubeseg.samples import write_sample
 from napari_cubeseg.session import session_of
+from tests.soak.user import DIST
 from tests.soak.watch import Watch
 
-DIST = "napari-cubeseg"
 # seconds after which work must have stopped
 STOPPED = 2.0
 

@@ -14,6 +14,8 @@ from qtpy.QtWidgets import QAbstractButton, QApplication, QColorDialog, QWidget
 from napari_cubeseg import layers as our
 from napari_cubeseg.session import session_of
 
+DIST = "napari-cubeseg"
+DOCKS = ("Segment datacube", "Spectra", "Latent space")
 _LEFT, _NONE = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
 
 

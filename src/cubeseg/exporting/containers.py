@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from cubeseg.cube import Cube
 from cubeseg.errors import DataError
 from cubeseg.exporting.base import Format
 from cubeseg.exporting.labels import palette
-from cubeseg.files import written
+from cubeseg.files import written, written_folder
 from cubeseg.segmentation import Segmentation
 
 __all__ = ["FORMATS", "write_hdf5", "write_nexus", "write_zarr"]
@@ -89,11 +88,6 @@ def write_zarr(result: Segmentation, path: str | Path, cube: Cube | None = None)
         import zarr
     except ImportError as error:
         raise DataError(f'{path}: writing OME-Zarr takes zarr: pip install "napari-cubeseg[zarr]"') from error
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise DataError(f"{target}: the folder {target.parent} does not exist; make it first")
-    temporary = target.with_name(f".{target.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
     height, width = result.labels.shape
     unit = _NGFF.get(result.spatial.unit)
     size = list(result.spatial.pixel_size) if unit else [1.0, 1.0]
@@ -113,7 +107,7 @@ def write_zarr(result: Segmentation, path: str | Path, cube: Cube | None = None)
             for c in result.classes
         ],
     }
-    try:
+    with written_folder(path) as temporary:
         group: Any = zarr.open_group(temporary, mode="w", zarr_format=3)
         group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale], "image-label": image_label}
         array = group.create_array(
@@ -121,12 +115,6 @@ def write_zarr(result: Segmentation, path: str | Path, cube: Cube | None = None)
             dimension_names=["y", "x"],
         )  # fmt: skip
         array[...] = result.labels
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.replace(target)
-    except OSError as error:
-        raise DataError(f"{target}: could not be written, {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _group(parent: Any, name: str, kind: str) -> Any:

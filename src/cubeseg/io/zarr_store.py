@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import stat
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ __all__: list[str] = []
 
 # files that are looked through in a tenth of a second
 _MANY = 2000
+_MOST_CHUNKS = 30_000_000
 _MARKS = ("zarr.json", ".zgroup", ".zarray")
 # what turns chunks into numbers; codecs that make objects (pickle, json2, msgpack2...) are left out on purpose
 _CODECS = {
@@ -125,7 +127,10 @@ def _nodes_of_folder(path: Path, root: Path) -> list[str]:
     for folder, folders, files in os.walk(root):
         for name in (*folders, *files):
             entry = os.path.join(folder, name)
-            if os.path.islink(entry) and (name in folders or not Path(entry).resolve().is_relative_to(root)):
+            mode = os.lstat(entry).st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode) and not stat.S_ISLNK(mode):
+                raise DataError(f"{path}: '{os.path.relpath(entry, root)}' is a device or a pipe; take it away")
+            if stat.S_ISLNK(mode) and (name in folders or not Path(entry).resolve().is_relative_to(root)):
                 raise DataError(
                     f"{path}: '{os.path.relpath(entry, root)}' is a link out of the store; replace it by the file"
                 )
@@ -151,10 +156,10 @@ def _cube(path: Path, store: Any, root: str, nodes: Sequence[str], options: Read
     chosen = choose(str(path), listed, vectors, options, hints)
     assert chosen.spectral_axis is not None
     one = found[chosen.dataset]
-    _check_array(path, one.array)
+    array = _checked(path, one.array)
     bands, y, x = (one.axes[n] for n in spatial_order(chosen.spectral_axis))
-    data = AxisView(one.array, (bands, y, x), name=str(path))
-    _probe(path, one.array)
+    data = AxisView(array, (bands, y, x), name=str(path))
+    _probe(path, array)
     near = vectors if inside(options.axis) else _nearest(vectors, chosen.dataset, one, bands)
     axis, notes = make_axis(data.shape[0], near, options.axis)
     if not axis.calibrated and one.labels and chosen.spectral_axis == one.spectral:
@@ -294,8 +299,7 @@ def _long(shape: tuple[int, ...]) -> tuple[int, ...]:
 def _vector(path: Path, name: str, array: Any, lengths: set[int]) -> Vector | None:
     if array.ndim != 1 or not 1 < array.size <= 1_000_000 or array.size not in lengths:
         return None
-    _check_array(path, array)
-    attributes = array.attrs
+    attributes, array = array.attrs, _checked(path, array)
     unit = str(attributes.get("units", attributes.get("unit", "")))
     return Vector(name, np.asarray(array[:], np.float64), unit, str(attributes.get("medium", "")))
 
@@ -326,18 +330,31 @@ def _grid(vectors: Sequence[Vector], one: _Found, y: int, x: int) -> Spatial:
 # what a store may not do
 
 
-def _check_array(path: Path, array: Any) -> None:
-    """Refuse codecs that could run code, and sizes that the store cannot hold."""
-    for codec in _codecs(array.metadata.to_dict()):
-        if codec.removeprefix("numcodecs.").lower() not in _CODECS:
+def _checked(path: Path, array: Any) -> Any:
+    """The array, its chunks unpacked with care; codecs that could run code and wrong sizes are refused."""
+    from cubeseg.io.zarr_guard import PACKERS, guarded
+
+    codecs = [codec.removeprefix("numcodecs.").lower() for codec in _codecs(array.metadata.to_dict())]
+    for codec in codecs:
+        if codec not in _CODECS:
             raise DataError(
                 f"{path}: '{array.path}' is packed with {codec[:80]}, which cubeseg does not read; save it with zstd"
             )
+    packers = [codec for codec in codecs if codec in PACKERS]
+    if len(packers) > 1:
+        raise DataError(f"{path}: '{array.path}' is packed {len(packers)} times over; save it with zstd alone")
     item = np.dtype(array.dtype).itemsize
     claimed = int(np.prod(array.shape, dtype=np.float64)) * item
     if claimed > 1 << 40:
         check_claim(str(path), _stored(path), claimed)
-    check_memory(str(path), int(np.prod(array.chunks, dtype=np.float64)) * item)
+    chunk = int(np.prod(array.chunks, dtype=np.float64)) * item
+    check_memory(str(path), chunk)
+    if claimed > _MOST_CHUNKS * chunk:
+        raise DataError(
+            f"{path}: '{array.path}' is cut into {claimed // chunk:,} chunks of {chunk} bytes, which takes too long to "
+            "read; save it in larger chunks"
+        )
+    return guarded(array, packers[0] if packers else "", str(path))
 
 
 def _codecs(metadata: Any) -> Iterator[str]:

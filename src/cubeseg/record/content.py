@@ -22,13 +22,15 @@ _MOST = 1000
 
 
 def known_digest(path: str | Path) -> str:
-    """The hash of a file that is small or was hashed before; empty for others, and where there is no file."""
+    """The hash of a file that is small or was hashed before; empty where it cannot be had."""
     file = Path(path)
     if not str(path) or not file.is_file():
         return ""
-    if file.stat().st_size <= QUICK:
-        return finish(whole_digest(file))
-    return _recalled(file)
+    try:
+        return finish(whole_digest(file)) if file.stat().st_size <= QUICK else _recalled(file)
+    except (OSError, DataError):
+        # whatever was made of the file is worth more than its hash
+        return ""
 
 
 def whole_digest(path: str | Path) -> Generator[float, None, str]:
@@ -102,7 +104,7 @@ def _remember(file: Path, state: list[int], digest: str) -> None:
 def _cache() -> dict[str, object]:
     try:
         found = json.loads(_path().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -105,6 +105,8 @@ def write_leaf(path: str | Path, *, size: int = 256, day: int = 5, seed: int = 0
 def _leaf_scene(size: int, day: int, seed: int, n_bands: int) -> Scene:
     if size < 32:
         raise ConfigError(f"size: {size} pixels are too few for a leaf; at least 32")
+    if size > 16384:
+        raise ConfigError(f"size: {size} pixels are too many; at most 16384")
     if day < 0 or seed < 0:
         raise ConfigError(f"day and seed must not be negative, not {day} and {seed}")
     if n_bands < 16:
@@ -141,13 +143,13 @@ def write_sample(
     Raises
     ------
     ConfigError
-        If an argument makes no sense.
+        If an argument makes no sense, or the name is not that of an HDF5 file.
     DataError
         If the files cannot be written; then neither is.
     """
     defaults = {"painting": (96, 1024), "galaxy": (64, 920)}
     if name not in defaults:
-        raise ConfigError(f"there is no sample '{name}'; there are painting and galaxy")
+        raise ConfigError(f"there is no sample '{name}'; there are painting and galaxy (and write_leaf)")
     default_size, n_bands = defaults[name]
     return write(_scene(name, default_size if size is None else size, counts, seed, n_bands, tier), Path(path))
 

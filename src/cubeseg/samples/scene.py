@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from cubeseg.axis import SpectralAxis
 from cubeseg.cube import Cube, Noise, Source, Spatial
+from cubeseg.errors import ConfigError
 from cubeseg.files import written
 
 __all__ = ["STRIP", "Sample", "Scene", "Strip", "render", "smooth_field", "write"]
 
+_ENDINGS = (".h5", ".hdf5", ".hdf", ".he5", ".nxs")
 STRIP = 32  # rows; each strip has its own random numbers, so a file and memory hold the same
 
 Float32 = NDArray[np.float32]
@@ -113,6 +115,8 @@ def write(scene: Scene, path: Path) -> Path:
     """Make a scene on disk: the authors' layout ``img`` (y, x, channel), and the truth as .npy beside it."""
     import h5py
 
+    if path.suffix.lower() not in _ENDINGS:
+        raise ConfigError(f"{path}: samples are written as HDF5; give a name that ends in .h5")
     truth_path = truth_of(path)
     truth = np.empty((scene.size, scene.size), np.int32)
     shape = (scene.size, scene.size, len(scene.axis))

@@ -29,7 +29,7 @@ from cubeseg.errors import ConfigError, DataError
 from cubeseg.spectroscopy.conversion import converted
 from cubeseg.spectroscopy.xray import transitions
 
-__all__ = ["chained", "inside", "line_energy", "recalibrated"]
+__all__ = ["chained", "further", "inside", "line_energy", "recalibrated"]
 
 Medium = Literal["air", "vacuum", ""]
 
@@ -95,6 +95,11 @@ def chained(before: str, text: str) -> str:
     """One description for the second calibration after the first, which is dropped where it has no part in it."""
     relative = text.strip().startswith("to ") or not _parts(text)[0]
     return f"{before}; {text.strip()}" if before and relative else text.strip()
+
+
+def further(before: str, after: str) -> str:
+    """What leads from an axis that was described one way to that which is described the other."""
+    return after[len(before) + 1 :].strip() if before and after.startswith(f"{before};") else after
 
 
 def line_energy(text: str) -> float:

@@ -111,9 +111,14 @@ def fit(cube: Cube, config: FitConfig | None = None) -> Generator[FitEvent, None
     yield FitEvent("read", 0.0, "Loading the method")
     # torch comes with the methods that need it, and takes seconds
     make = model_class(config.method)
+    before = cube.source.fingerprint()
     with guarded(cube), limited(config.threads), executor_of(config) as executor:
         result = yield from _fit(cube, config, make, executor)
         result.run = watch.record(result.model, cube.source, config.seed, config.threads)
+        if result.fingerprint != before:
+            # what is mapped or open may be the old file still, the new one, or parts of both
+            result.fingerprint, result.run["sha256"] = before, ""
+            result.notes.append(f"{cube.name} was changed or taken away meanwhile: open the cube and run again")
         return result
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeseg import editing
 from cubeseg.config import FitConfig
 from cubeseg.cube import Cube, Source
-from cubeseg.editing.edits import Edit, counted
+from cubeseg.editing.again import repeated
+from cubeseg.editing.edits import counted
 from cubeseg.editing.hierarchy import coarser
 from cubeseg.editing.reclustering import reclustered, regrouped
 from cubeseg.editing.relabel import recohered
@@ -169,7 +169,7 @@ def redone(result: Segmentation, said: Entry, cube: Cube) -> Generator[Any, None
     ConfigError
         If it cannot be done there, as with classes that are not there.
     """
-    edit = _edit(result, said)
+    edit = repeated(result, said)
     if edit is not None:
         edit.do()
         for part in edit.pixels:
@@ -193,30 +193,6 @@ def redone(result: Segmentation, said: Entry, cube: Cube) -> Generator[Any, None
             made.log.append(entry("calibrate", axis=said["axis"], before=result.source.axis))
             return made
     raise ConfigError(f"'{said['operation']}' is not known to this version")
-
-
-def _edit(result: Segmentation, said: Entry) -> Edit | None:
-    """The same as an operation that can be undone; None for those that make another segmentation."""
-    make: dict[str, Callable[[], Edit]] = {
-        "paint": lambda: _strokes(result, said),
-        "merge": lambda: editing.merge(result, [said["kept"], *said["merged"]]),
-        "delete": lambda: editing.delete(result, said["classes"]),
-        "split": lambda: editing.split(result, said["class"], len(said["into"]), said["seed"]),
-        "rename": lambda: editing.rename(result, said["class"], said["name"]),
-        "recolour": lambda: editing.recolour(result, said["class"], said["colour"]),
-        "note": lambda: editing.annotate(result, said["class"], said["note"]),
-        "lock": lambda: editing.lock(result, said["classes"], said["locked"]),
-        "show": lambda: editing.show(result, said["classes"]),
-        "reorder": lambda: editing.reorder(result, said["classes"]),
-    }
-    found = make.get(said["operation"])
-    return None if found is None else found()
-
-
-def _strokes(result: Segmentation, said: Entry) -> Edit:
-    assert said.changes is not None
-    where, _, after = said.changes.joined()
-    return editing.paint(result, where, after, said["labels"])
 
 
 def _refinement(said: Entry) -> RefineConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from napari.qt import threading as napari_threading
@@ -57,7 +58,7 @@ def run_in_thread(
 
     _Warnings.hold()
     create = napari_threading.create_worker if title else create_worker
-    worker = create(_driven, held, _start_thread=False, _ignore_errors=True)
+    worker = create(_Titled(_driven, title), held, _start_thread=False, _ignore_errors=True)
     slots = [(worker.yielded, on_event), (worker.returned, on_done), (worker.errored, errored)]
     for signal, slot in slots:
         signal.connect(slot)
@@ -90,5 +91,15 @@ class _Warnings:
             cls._before = None
 
 
-def _driven(held: list[Steps]) -> Steps:
+def _driven(title: str, held: list[Steps]) -> Steps:
     return (yield from held[0])
+
+
+class _Titled(partial[Any]):
+    """A function whose title napari shows when it asks before closing."""
+
+    def __new__(cls, function: Callable[..., Any], title: str) -> _Titled:
+        return super().__new__(cls, function, title)
+
+    def __repr__(self) -> str:
+        return str(self.args[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 
 import numpy as np
@@ -315,3 +316,15 @@ def test_a_ring_of_pages_is_not_followed(tmp_path, big):
     path.write_bytes(bytes(content))
     with pytest.raises(DataError, match="leads back into itself"):
         open_cube(path)
+
+
+def test_entities_that_grow_in_the_metadata_fill_no_memory(tmp_path):
+    resource = pytest.importorskip("resource")
+    levels = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 12))
+    names = 'xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
+    said = f'<?xml version="1.0"?><!DOCTYPE OME [<!ENTITY e0 "{"x" * 99}">{levels}]><OME {names}>&e11;</OME>'
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 8, 9), np.float32), description=said, metadata=None)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with contextlib.suppress(DataError):
+        assert open_cube(tmp_path / "a.tif", spectral_axis=0).n_bands == 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10
