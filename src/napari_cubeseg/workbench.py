@@ -24,6 +24,7 @@ from cubeseg.record.logbook import Entry
 from cubeseg.segmentation import Segmentation
 from napari_cubeseg import layers as our
 from napari_cubeseg.jobs import Control, Runner, ignore
+from napari_cubeseg.recount import count_anew
 
 __all__ = ["Workbench"]
 
@@ -69,6 +70,8 @@ class Workbench:
         self._control = Control()
         self._reading: tuple[Edit, Pixels] | None = None
         self._waiting: list[Callable[[], None]] = []
+        # made while their cube was closed
+        self._behind: list[Segmentation] = layer.metadata[our.KEY].setdefault("behind", [])
         for name in _EVENTS:
             getattr(layer.events, name).connect(self._painted)
         layer.undo, layer.redo = self.undo, self.redo
@@ -109,10 +112,13 @@ class Workbench:
 
     def catch_up(self) -> None:
         """Read what could not be read before, where the cube has come."""
-        if self._unread and self._cube() is not None:
+        cube = self._cube()
+        if cube is not None and (self._unread or self._behind):
             self._queue.extend(self._unread)
             self._unread.clear()
             self._go_on()
+            behind, changed = self._behind, self.changed.emit
+            self.when_settled(lambda: count_anew(behind, cube, self._runner(), self._control, changed))
 
     # operations
 
@@ -199,6 +205,8 @@ class Workbench:
     def replace(self, made: Segmentation, title: str, since: Segmentation | None = None) -> None:
         """Let another segmentation take the place of the present one; `since` is what undo brings back."""
         self._close_stroke()
+        if self._unread or self._cube() is None:
+            self._behind.append(made)
         step = Replacement(title, since or self.result, made)
         self.history.add(step)
         self._hold(step.do())

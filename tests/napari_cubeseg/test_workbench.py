@@ -379,6 +379,30 @@ def test_a_deleted_segmentation_can_be_brought_back(done):
     check_spectra(done)
 
 
+@pytest.mark.parametrize("also_undone", [False, True])
+def test_work_while_the_cube_is_closed_is_counted_when_it_is_back(done, also_undone):
+    cube, layer = done.cube_layer, done.labels_layer
+    done.viewer.layers.remove(cube)
+    done.viewer.layers.selection.active = layer
+    paint(layer, (0, 6), (0, 6), 2)
+    slide(done, "recluster", 4)
+    assert len(done.result.classes) == 4
+    paint(layer, (8, 12), (0, 6), int(done.result.classes[0].id))
+    if also_undone:
+        done.workbench.undo()
+        done.workbench.undo()
+    done.viewer.add_layer(cube)
+    done.viewer.layers.selection.active = layer
+    check_spectra(done)
+    if also_undone:
+        done.workbench.redo()
+        check_spectra(done)
+        done.workbench.redo()
+    else:
+        done.workbench.undo()
+    check_spectra(done)
+
+
 def test_what_was_painted_can_be_seen(done):
     paint(done.labels_layer, (0, 3), (0, 3), 9)
     done.overlays.show_corrections(True)
