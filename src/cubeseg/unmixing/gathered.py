@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from cubeseg.unmixing.ambiguity import matched
 from cubeseg.unmixing.simplex import Perspective
 
 __all__ = ["gathered_simplex", "share_density"]
@@ -54,8 +55,8 @@ def gathered_simplex(
     Returns
     -------
     array, shape (k, d), or None
-        None where the spectra span no simplex of so many corners, where half of what lies in its smallest direction
-        may be noise, or where a corner is further from all spectra than their distribution allows.
+        None where the spectra span no simplex of so many corners, or where half of what lies in its smallest direction
+        may be noise. A corner that is further from all spectra than their distribution allows is that of the start.
     """
     from scipy.optimize import minimize
     from scipy.special import gammaln
@@ -95,10 +96,13 @@ def gathered_simplex(
         if likeliest == concentration:
             break
         concentration = likeliest
+    made = seen.components(free, positive)
     # a corner that hardly any spectrum comes near, where spectra gather at corners, is a second one of its neighbour's
     shares = np.sort(points @ seen.ways(free).T, axis=0)[-min(_NEAR, n)]
     expected = beta.ppf(1 - min(_NEAR, n) / (n + 1), concentration, (k - 1) * concentration)
-    return seen.components(free, positive) if shares.min() > expected / 2 else None
+    far = shares < expected / 2
+    made[far] = np.asarray(start, np.float64)[matched(made, np.asarray(start, np.float64))][far]
+    return made
 
 
 def share_density(concentration: float, shares: Float64) -> tuple[Float64, Float64]:
