@@ -45,7 +45,7 @@ def docks(viewer):
     return segment, spectra
 
 
-def wait(until, seconds=60):
+def wait(until, seconds=240):
     """Let Qt work until something is true."""
     end = time.monotonic() + seconds
     while not until():
