@@ -236,7 +236,7 @@ def test_reading_errors_while_it_runs_become_one_line():
                 raise OSError("Input/output error")
             return np.random.default_rng(0).random(np.empty(self.shape)[key].shape, dtype=np.float32)
 
-    with pytest.raises(JobError, match="could not be read further"):
+    with pytest.raises(DataError, match=r"this cube: can no longer be read \(Input/output error\)"):
         segment(Cube(Broken(), SpectralAxis.channels(8)), FitConfig(method="pca"))
 
 

@@ -68,6 +68,14 @@ def _cube(path: Path, file: Any, options: ReadOptions) -> Cube:
     )
 
 
+def _axes(series: Any) -> tuple[str, tuple[int, ...]]:
+    """Names and lengths of all axes of a series, those of length one included."""
+    # older versions of tifffile leave those out of `axes`, newer ones know no other
+    if hasattr(series, "get_axes"):
+        return series.get_axes(False), series.get_shape(False)
+    return series.axes, series.shape
+
+
 def _stacks(path: Path, file: Any) -> list[_Stack]:
     """All series with one axis besides the image; a file without any is refused for what it is."""
     stacks: list[_Stack] = []
@@ -76,7 +84,7 @@ def _stacks(path: Path, file: Any) -> list[_Stack]:
         key = series.keyframe
         if key is None or series.dtype is None or key.is_reduced or key.is_mask:
             continue
-        axes, shape = series.get_axes(False), series.get_shape(False)
+        axes, shape = _axes(series)
         lengths = dict(zip(axes, shape, strict=True))
         size = f"{lengths.get('Y', 1)} x {lengths.get('X', 1)}"
         long = [

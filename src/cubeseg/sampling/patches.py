@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cubeseg.config import FitConfig
 from cubeseg.cube import Cube
-from cubeseg.errors import DataError, JobError
+from cubeseg.errors import DataError
 from cubeseg.sampling.preprocess import Preprocessor, usable_pixels
 from cubeseg.sampling.probe import Probe
 from cubeseg.sampling.spectra import Sample
@@ -169,10 +169,7 @@ class Patches:
     def _window(self, number: int, top: int, left: int) -> tuple[Float32, Float32 | None, Bool]:
         cube, side, prepare = self.cubes[number], self.side, self.preprocessor
         height, width = cube.image_shape
-        try:
-            block = cube.block(slice(top, min(top + side, height)), slice(left, min(left + side, width)))
-        except OSError as error:
-            raise JobError(f"{cube.name}: could not be read further ({error})") from error
+        block = cube.block(slice(top, min(top + side, height)), slice(left, min(left + side, width)))
         alive = usable_pixels(block, prepare.bands)
         spectra = np.zeros((side, side, prepare.n_bins), np.float32)
         usable = np.zeros((side, side), bool)
