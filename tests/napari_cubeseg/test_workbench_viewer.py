@@ -27,17 +27,13 @@ from tests.napari_cubeseg.test_viewer import (  # noqa: F401
 def bench(viewer, docks):  # noqa: F811
     """A finished run; keys go to the window."""
     run(viewer, docks[0])
-    viewer.window._qt_window.activateWindow()
-    QTest.qWait(50)
+    QApplication.setActiveWindow(viewer.window._qt_window)
     return session_of(viewer).workbench
 
 
 def press(viewer, key, *modifiers):  # noqa: F811
-    """A key, when the window has the keyboard: without a window manager it may lose it to nobody."""
-    window = viewer.window._qt_window
-    if QApplication.activeWindow() is not window:
-        window.activateWindow()
-        wait(lambda: QApplication.activeWindow() is window, 10)
+    """A key for this window, whichever the display gives the keyboard to: there is no window manager."""
+    QApplication.setActiveWindow(viewer.window._qt_window)
     held = Qt.KeyboardModifier.NoModifier
     for modifier in modifiers:
         held |= getattr(Qt.KeyboardModifier, f"{modifier}Modifier")
