@@ -8,6 +8,7 @@ import numpy as np
 
 from cubeseg.cube import Cube
 from cubeseg.editing.relabel import gained
+from cubeseg.errors import CubeSegError
 from cubeseg.segmentation import Segmentation
 from cubeseg.statistics import ClassSpectra
 from napari_cubeseg.jobs import Control, Runner, ignore
@@ -16,41 +17,52 @@ __all__ = ["count_anew"]
 
 
 def count_anew(
-    behind: list[Segmentation], cube: Cube, runner: Runner, control: Control, then: Callable[[], None]
+    behind: list[Segmentation],
+    cube: Cube,
+    runner: Runner,
+    control: Control,
+    settled: Callable[[Callable[[], None]], None],
+    counted: Callable[[CubeSegError | None], None],
 ) -> None:
-    """Read all pixels of these segmentations, one after another; each leaves the list when it is right.
+    """Read all pixels of these segmentations, one after another.
 
     Parameters
     ----------
     behind : list of Segmentation
-        Is emptied; what could not be read stays in it.
+        Each is taken from it; what could not be read is put back.
     cube : Cube
     runner, control
         Drive the reading and stop it.
-    then : callable
-        Called when one is right.
+    settled : callable
+        Calls back when the class spectra hold all that was painted meanwhile.
+    counted : callable
+        Called when one is right, or with what went wrong.
     """
     if not behind:
         return
-    made = behind[-1]
+    made = behind.pop()
     labels = made.labels.copy()
-    there = np.count_nonzero(labels)
 
-    def counted() -> Generator[float, None, ClassSpectra]:
-        gains = yield from gained(cube, np.nonzero(labels), np.zeros(there, np.int32), labels[labels != 0])
+    def gains() -> Generator[float, None, ClassSpectra]:
+        new = labels[labels != 0]
+        found = yield from gained(cube, np.nonzero(labels), np.zeros_like(new), new)
         # what has no class was never read for it
         for name in ("total", "squares", "finite"):
-            getattr(gains, name)[0] = getattr(made.spectra, name)[0]
-        gains.grow(len(made.spectra.n))
-        gains.n = made.spectra.n.copy()
-        return gains
+            getattr(found, name)[0] = getattr(made.spectra, name)[0]
+        return found
 
-    def done(spectra: ClassSpectra) -> None:
-        # what was changed meanwhile is counted with it, at once
+    def take(spectra: ClassSpectra) -> None:
         if np.array_equal(labels, made.labels):
+            spectra.grow(len(made.spectra.n))
+            spectra.n = made.spectra.n.copy()
             made.spectra = spectra
-            behind.remove(made)
-            then()
-        count_anew(behind, cube, runner, control, then)
+            counted(None)
+        else:
+            behind.append(made)
+        count_anew(behind, cube, runner, control, settled, counted)
 
-    runner(counted, control, ignore, done, lambda _: None, lambda: None)
+    def failed(error: CubeSegError) -> None:
+        behind.append(made)
+        counted(error)
+
+    runner(gains, control, ignore, lambda spectra: settled(lambda: take(spectra)), failed, lambda: behind.append(made))

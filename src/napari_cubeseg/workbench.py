@@ -117,8 +117,16 @@ class Workbench:
             self._queue.extend(self._unread)
             self._unread.clear()
             self._go_on()
-            behind, changed = self._behind, self.changed.emit
-            self.when_settled(lambda: count_anew(behind, cube, self._runner(), self._control, changed))
+            self.when_settled(
+                lambda: count_anew(
+                    self._behind, cube, self._runner(), self._control, self.when_settled, self._counted_anew
+                )
+            )
+
+    def _counted_anew(self, error: CubeSegError | None) -> None:
+        if error is not None:
+            show_error(f"{error}; the spectra of the classes are behind the map")
+        self.changed.emit()
 
     # operations
 

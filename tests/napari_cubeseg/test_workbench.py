@@ -403,6 +403,31 @@ def test_work_while_the_cube_is_closed_is_counted_when_it_is_back(done, also_und
     check_spectra(done)
 
 
+def test_strokes_while_spectra_are_counted_anew_count_once(done, notified):
+    cube, layer, jobs = done.cube_layer, done.labels_layer, []
+    done.viewer.layers.remove(cube)
+    done.viewer.layers.selection.active = layer
+    slide(done, "recluster", 4)
+    done.use_threads(lambda *arguments, **_: jobs.append(arguments))
+    done.viewer.add_layer(cube)
+    done.viewer.layers.selection.active = layer
+    (recount,) = (job for job in jobs if job[0].__name__ == "gains")
+    # coming back once more does not begin it once more
+    done.workbench.catch_up()
+    assert sum(job[0].__name__ == "gains" for job in jobs) == 1
+    recount[4](DataError("a.h5: cannot be read"))
+    assert "behind the map" in notified[-1]
+    done.workbench.catch_up()
+    paint(layer, (0, 6), (0, 6), int(done.result.classes[0].id))
+    again, stroke = jobs[-2:]
+    run_job(again)
+    assert jobs[-1] is stroke
+    run_job(stroke)
+    assert jobs[-1][0].__name__ == "gains"
+    run_job(jobs[-1])
+    check_spectra(done)
+
+
 def test_what_was_painted_can_be_seen(done):
     paint(done.labels_layer, (0, 3), (0, 3), 9)
     done.overlays.show_corrections(True)
