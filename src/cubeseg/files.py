@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import hashlib
+import json
 import os
 import platform
 import re
@@ -14,10 +15,20 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from cubeseg.errors import ConfigError, DataError
 
-__all__ = ["refuse_to_replace", "written", "written_folder"]
+__all__ = ["kept_answers", "refuse_to_replace", "written", "written_folder"]
+
+
+def kept_answers(path: Path) -> dict[str, Any]:
+    """What a JSON file of the user's settings or cache holds; nothing where it is missing or broken."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def refuse_to_replace(there: Sequence[Path], otherwise: str) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from cubeseg.errors import DataError
-from cubeseg.files import written
+from cubeseg.files import kept_answers, written
 
 __all__ = ["keep", "recall"]
 
 
 def keep(signature: str, answer: Mapping[str, Any]) -> None:
     """Keep an answer; where the folder cannot be written it is lost, which is no error."""
-    known = _known() | {signature: dict(answer)}
+    known = kept_answers(_path()) | {signature: dict(answer)}
     path = _path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,19 +28,11 @@ def keep(signature: str, answer: Mapping[str, Any]) -> None:
 
 def recall(signature: str) -> dict[str, Any] | None:
     """The answer for a layout; None where there is none."""
-    answer = _known().get(signature)
+    answer = kept_answers(_path()).get(signature)
     if not isinstance(answer, dict):
         return None
     kinds = {"dataset": str, "spectral_axis": int, "axis": str}
     return {name: answer[name] for name, kind in kinds.items() if isinstance(answer.get(name), kind)}
-
-
-def _known() -> dict[str, Any]:
-    try:
-        found = json.loads(_path().read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _path() -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 from cubeseg.errors import DataError
-from cubeseg.files import written
+from cubeseg.files import kept_answers, written
 from cubeseg.steps import finish
 
 __all__ = ["QUICK", "known_digest", "whole_digest"]
@@ -81,7 +81,7 @@ def _state(file: Path) -> list[int]:
 
 
 def _recalled(file: Path) -> str:
-    found = _cache().get(str(file.resolve()))
+    found = kept_answers(_path()).get(str(file.resolve()))
     try:
         return str(found[2]) if isinstance(found, list) and found[:2] == _state(file) and len(found) == 3 else ""
     except OSError:
@@ -89,7 +89,7 @@ def _recalled(file: Path) -> str:
 
 
 def _remember(file: Path, state: list[int], digest: str) -> None:
-    known = _cache()
+    known = kept_answers(_path())
     known.pop(str(file.resolve()), None)
     known[str(file.resolve())] = [*state, digest]
     try:
@@ -99,14 +99,6 @@ def _remember(file: Path, state: list[int], digest: str) -> None:
     except (OSError, DataError):
         # it is read again the next time
         return
-
-
-def _cache() -> dict[str, object]:
-    try:
-        found = json.loads(_path().read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _path() -> Path:
