@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from itertools import islice
 from typing import Any, Protocol
 
 from cubeseg.errors import CubeSegError, JobError
 
-__all__ = ["Control", "Runner", "Steps", "controlled", "ignore", "one", "run_now"]
+__all__ = ["Control", "Runner", "Steps", "controlled", "ignore", "in_turns", "one", "run_now"]
 
 Steps = Generator[Any, None, Any]
 
@@ -74,6 +75,16 @@ def one(work: Callable[[], Any]) -> Steps:
 
 def ignore(*_: Any) -> None:
     """What to do about reports that nobody waits for."""
+
+
+def in_turns(runner: Runner, control: Control, parts: Iterator[None]) -> None:
+    """Do in the main thread what only it may do, with a turn of the window between any two parts."""
+
+    def go_on(_: Any = None) -> None:
+        if not control.cancelled and any(True for _ in islice(parts, 1)):
+            runner(lambda: one(ignore), control, ignore, go_on, ignore, ignore)
+
+    go_on()
 
 
 class Cancelled(Exception):

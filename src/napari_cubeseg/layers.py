@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -43,6 +43,7 @@ __all__ = [
     "show_classes",
     "sum_layer",
     "truth_layer",
+    "use_colours",
     "veil_layer",
 ]
 
@@ -266,19 +267,40 @@ def abundance_layers(result: Segmentation, name: str) -> list[LayerTuple]:
     return made
 
 
-def put_images(viewer: ViewerModel, old: Sequence[Image], wanted: Sequence[LayerTuple], place: int) -> None:
-    """Let image layers show something else; those that are too many go, those that lack come at a place in the list.
+def put_images(
+    viewer: ViewerModel, old: Sequence[Image], wanted: Sequence[LayerTuple], below: Layer
+) -> Generator[None, None, None]:
+    """Let image layers show something else; those that are too many go, those that lack come below a layer.
 
-    A layer that goes holds up the window: napari then looks through all memory for what can be freed.
+    napari takes its time for each layer that comes, so after each of them the window should have a turn; where layers
+    go, it looks through all memory for what can be freed, for all that go at once only once.
     """
     for layer, (data, keywords, _) in zip(old, wanted, strict=False):
-        layer.data = data
+        if layer.data is not data:
+            layer.data = data
         for name in ("name", "metadata", "units", "scale", "colormap", "contrast_limits"):
-            setattr(layer, name, keywords[name])
-    for layer in old[len(wanted) :]:
-        viewer.layers.remove(layer)
-    for turn, made in enumerate(wanted[len(old) :]):
-        viewer.layers.insert(place + turn, Layer.create(*made))
+            if not _shows(layer, name, keywords[name]):
+                setattr(layer, name, keywords[name])
+    if there := [layer for layer in old[len(wanted) :] if layer in viewer.layers]:
+        with viewer.layers.batched_update():
+            for layer in there:
+                viewer.layers.remove(layer)
+    for made in wanted[len(old) :]:
+        active, layers = viewer.layers.selection.active, viewer.layers
+        layers.insert(layers.index(below) if below in layers else len(layers), Layer.create(*made))
+        # who paints meanwhile goes on painting
+        layers.selection.active = active
+        yield
+
+
+def _shows(layer: Image, name: str, value: Any) -> bool:
+    """Whether an attribute of a layer is so already; all that follows from one that is set takes long."""
+    there = getattr(layer, name)
+    if name == "colormap":
+        return bool(there.name == (value if isinstance(value, str) else value.name))
+    if name == "units":
+        return [str(unit) for unit in there] == list(value)
+    return bool(there == value) if isinstance(value, (str, dict)) else tuple(there) == tuple(value)
 
 
 def link_contrast(images: Sequence[Image]) -> None:
@@ -290,7 +312,11 @@ def link_contrast(images: Sequence[Image]) -> None:
 def show_classes(layer: Labels, result: Segmentation, new: Sequence[int] = ()) -> None:
     """Project names, colours and pixel counts onto a labels layer; `new` classes are there only for a preview."""
     layer.features = _features(result)
-    wanted = _colormap(result, new)
+    use_colours(layer, _colormap(result, new))
+
+
+def use_colours(layer: Labels, wanted: DirectLabelColormap) -> None:
+    """Give a labels layer these colours where it has others; setting them takes long on large images."""
     if not isinstance(layer.colormap, DirectLabelColormap) or not _has_colours(layer.colormap, wanted):
         layer.colormap = wanted
 
@@ -354,7 +380,7 @@ def _colormap(result: Segmentation, new: Sequence[int] = ()) -> DirectLabelColor
 
 
 def _has_colours(one: DirectLabelColormap, wanted: DirectLabelColormap) -> bool:
-    """Whether all wanted colours are there; others do no harm, and setting a colormap takes long on large images."""
+    """Whether all wanted colours are there; others do no harm."""
     a, b = one.color_dict, wanted.color_dict
     return a.keys() >= b.keys() and all(np.allclose(a[k], b[k], atol=1e-3) for k in b)
 

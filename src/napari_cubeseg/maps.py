@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from cubeseg.maps.line_windows import element_windows, line_windows
 from cubeseg.maps.one_pass import Recipe, one_pass
 from cubeseg.maps.windows import Statistic, Window, window
 from napari_cubeseg import layers as our
-from napari_cubeseg.jobs import Control, Steps, ignore, one
+from napari_cubeseg.jobs import Control, Steps, in_turns
 
 if TYPE_CHECKING:
     from napari_cubeseg.session import Session
@@ -166,24 +166,22 @@ class Maps:
             made, refused = found
             for reason in refused:
                 show_error(reason)
-            place(made, len(made))
+            # napari takes its time for each layer: between two of them the window can draw
+            in_turns(self._session.runner, control, placed(made))
 
-        def place(made: list[Made], left: int) -> None:
+        def placed(made: list[Made]) -> Iterator[None]:
             """The last one first, so that the first one lies on top."""
-            if not mine():
-                return
-            if left:
-                self._show(layer, cube.source.name, made[left - 1])
-            if left > 1:
-                # napari takes its time for each layer: between two of them the window can draw
-                self._session.runner(
-                    lambda: one(lambda: None), control, ignore, lambda _: place(made, left - 1), failed, cancelled
-                )
-                return
-            ended()
-            if made:
-                self.made.emit(tuple(made))
-            self._next()
+            for turn, one in enumerate(reversed(made)):
+                if turn:
+                    yield
+                if not mine():
+                    return
+                self._show(layer, cube.source.name, one)
+            if mine():
+                ended()
+                if made:
+                    self.made.emit(tuple(made))
+                self._next()
 
         def failed(error: CubeSegError) -> None:
             if mine():

@@ -44,7 +44,7 @@ class Overlays:
             self._remove("corrections")
             return
         layer = our.corrections_layer(result, f"{labels.name} corrections")
-        self._put(layer).colormap = layer[1]["colormap"]
+        our.use_colours(self._put(layer), layer[1]["colormap"])
 
     def fade_others(self, on: bool) -> None:
         """Darken the classes that are not chosen from now on, or not any more."""
@@ -104,7 +104,8 @@ class Overlays:
         """Add a layer, or give the one of its role that is there other pixels."""
         there = self._there(layer[1]["metadata"][our.KEY]["role"])
         if isinstance(there, Labels) and there.data.shape == layer[0].shape:
-            there.data = layer[0]
+            if not np.array_equal(there.data, layer[0]):
+                there.data = layer[0]
             return there
         if there is not None:
             self._session.viewer.layers.remove(there)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from cubeseg.config import FitConfig
+from napari_cubeseg.jobs import Control, Runner, ignore, one
 
-__all__ = ["Preferences", "preferences"]
+__all__ = ["Preferences", "preferences", "with_preferences"]
 
 
 @dataclass(frozen=True)
@@ -58,3 +60,8 @@ def preferences() -> Preferences:
         folder=folder if folder is not None and folder.is_dir() else None,
         tour=work.tour,
     )
+
+
+def with_preferences(runner: Runner, use: Callable[[Preferences], None]) -> None:
+    """Read the settings in the background, and use them: the first time napari reads the manifests of all plugins."""
+    runner(lambda: one(preferences), Control(), ignore, use, ignore, ignore)

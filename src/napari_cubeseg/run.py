@@ -140,19 +140,13 @@ class Run:
         for wanted in our.map_layers(result, name):
             # those of an earlier run would only be in the way
             mine = [item for item in self._images() if item.name == wanted[1]["name"]]
-            our.put_images(self._viewer, mine, [wanted], layers.index(layer))
-        our.put_images(self._viewer, self._abundances(), our.abundance_layers(result, name), layers.index(layer))
-        for item in self._abundances():
-            item.visible = False
-        our.link_contrast(self._abundances())
+            for _ in our.put_images(self._viewer, mine, [wanted], layer):
+                pass
         layers.selection.active = layer
         return layer
 
     def _images(self) -> list[Image]:
         return [item for item in self._viewer.layers if our.role(item) and isinstance(item, Image)]
-
-    def _abundances(self) -> list[Image]:
-        return [item for item in self._images() if our.role(item) == "abundance"]
 
     def _take_back(self) -> None:
         self._over = True

@@ -14,7 +14,6 @@ from psygnal import Signal
 from cubeseg.errors import CubeSegError
 from napari_cubeseg import layers as our
 from napari_cubeseg.jobs import Control, ignore, one
-from napari_cubeseg.preferences import preferences
 
 if TYPE_CHECKING:
     from napari_cubeseg.session import Session
@@ -223,8 +222,8 @@ class Tour:
 
 
 def was_offered() -> bool:
-    """Whether the tour has been offered to this user, or shall not be."""
-    return _mark().is_file() or not preferences().tour
+    """Whether the tour has been offered to this user."""
+    return _mark().is_file()
 
 
 def remember() -> None:

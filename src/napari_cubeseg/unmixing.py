@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Labels
 from napari.utils.notifications import show_error
 from numpy.typing import NDArray
 from psygnal import Signal
@@ -13,9 +14,11 @@ from psygnal import Signal
 from cubeseg.errors import ConfigError
 from cubeseg.mixing import Known, Mixing
 from napari_cubeseg import layers as our
+from napari_cubeseg.jobs import Control, in_turns
 
 if TYPE_CHECKING:
     from cubeseg.references.library import Library
+    from cubeseg.segmentation import Segmentation
     from napari_cubeseg.session import Session
 
 __all__ = ["Components"]
@@ -34,6 +37,8 @@ class Components:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._placing = Control()
+        self._shown: tuple[Any, ...] = (None,)
         session.cube_changed.connect(self.changed.emit)
         session.classes_changed.connect(self._follow)
         session.result_changed.connect(self._follow)
@@ -116,22 +121,25 @@ class Components:
         self.changed.emit()
 
     def _follow(self) -> None:
-        """Layers follow what is merged, renamed, recoloured."""
-        result, viewer = self._session.result, self._session.viewer
-        found = None if result is None else result.components
+        """The layers are those of the active segmentation, and follow what is merged, renamed, recoloured."""
+        result, below = self._session.result, self._session.labels_layer
+        if result is None or below is None:
+            return
+        shown = result.unmixed, result.lineage.tobytes(), [(c.id, c.name, c.colour) for c in result.classes]
+        before, self._shown = self._shown, shown
         mine = self.layers
-        if result is None or found is None or not mine:
+        if shown[0] is before[0] and (shown == before or not mine):
+            # the same, or taken away by the user
             return
-        if mine[0].metadata[our.KEY].get("unmixed") is not result.unmixed:
-            return
-        shown = [(layer.name, layer.metadata[our.KEY]["class"]) for layer in mine]
+        self._placing.cancel()
+        self._placing = Control()
+        in_turns(self._session.runner, self._placing, self._placed(result, mine, below))
+
+    def _placed(self, result: Segmentation, mine: list[Image], below: Labels) -> Iterator[None]:
         wanted = our.abundance_layers(result, result.source.name)
-        if shown == [(k["name"], k["metadata"][our.KEY]["class"]) for _, k, _ in wanted]:
-            for layer, (_, keywords, _) in zip(mine, wanted, strict=True):
-                layer.colormap = keywords["colormap"]
-            return
-        visible = mine[0].visible
-        our.put_images(viewer, mine, wanted, viewer.layers.index(mine[-1]) + 1)
+        for _ in our.put_images(self._session.viewer, mine, wanted, below):
+            yield
+        visible = any(layer.visible for layer in self.layers)
         for layer in self.layers:
             layer.visible = visible
         our.link_contrast(self.layers)

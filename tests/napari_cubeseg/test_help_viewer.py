@@ -41,7 +41,7 @@ def newcomer(make_napari_viewer, settings_folder, monkeypatch, painting_file):
     made = make_napari_viewer(show=True)
     made.window.resize(1280, 800)
     _, dock = made.window.add_plugin_dock_widget(DIST, "Segment datacube")
-    wait(dock.isVisible)
+    wait(dock.findChild(QWidget, "cubeseg.tour").isVisible)
     return made, dock
 
 
@@ -175,6 +175,17 @@ def test_who_has_a_cube_is_not_asked(viewer, settings_folder):  # noqa: F811
     (settings_folder / "tour-offered").unlink()
     _, dock = viewer.window.add_plugin_dock_widget(DIST, "Segment datacube")
     wait(dock.isVisible)
+    assert not dock.findChild(QWidget, "cubeseg.tour").isVisible()
+
+
+def test_what_is_preferred_is_there_at_the_start(make_napari_viewer, settings_folder):
+    (settings_folder / "tour-offered").unlink()
+    settings = get_plugin_settings(DIST)
+    settings.run.method, settings.work.tour = "pca", False
+    made = make_napari_viewer(show=True)
+    _, dock = made.window.add_plugin_dock_widget(DIST, "Segment datacube")
+    wait(lambda: dock.findChild(QWidget, "cubeseg.train").method.value == "pca")
+    QTest.qWait(50)
     assert not dock.findChild(QWidget, "cubeseg.tour").isVisible()
 
 

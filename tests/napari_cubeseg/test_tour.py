@@ -31,14 +31,6 @@ def test_it_is_offered_once(settings_folder):
     assert not tour.was_offered()
 
 
-def test_who_does_not_want_it_is_not_asked(settings_folder):
-    from napari.settings import get_plugin_settings
-
-    (settings_folder / "tour-offered").unlink()
-    get_plugin_settings("napari-cubeseg").work.tour = False
-    assert tour.was_offered()
-
-
 def test_each_step_goes_on_when_it_is_done(begun, tmp_path):
     session = begun
     assert session.cube is not None

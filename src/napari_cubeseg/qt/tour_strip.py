@@ -8,6 +8,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, Qt, QTimer, Signal
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QMainWindow, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
+from napari_cubeseg.preferences import Preferences, with_preferences
 from napari_cubeseg.qt.bottom_dock import dock_of
 from napari_cubeseg.qt.hints import Hint, link
 from napari_cubeseg.session import Session
@@ -39,8 +40,7 @@ class TourStrip(QFrame):
         self.setObjectName("cubeseg.tour")
         self.setStyleSheet(f"TourStrip {{ border-left: 3px solid {_COLOUR}; }}")
         self._session, self._area = session, area
-        # those who have something open are not new, and those who were asked are not asked again
-        self._offering = session.cube is None and session.tour.at is None and not was_offered()
+        self._offering = False
         self._frame: _Frame | None = None
         self._text = Hint(self)
         self._text.setObjectName("cubeseg.tour.text")
@@ -68,6 +68,15 @@ class TourStrip(QFrame):
         session.tour.changed.connect(self._refresh)
         session.cube_changed.connect(self._refresh)
         self._refresh()
+        # who was asked is not asked again
+        if not was_offered():
+            with_preferences(session.runner, self._offer)
+
+    def _offer(self, found: Preferences) -> None:
+        """Ask, unless that is not wanted; those who have something open are not new."""
+        if isalive(self) and found.tour and self._session.cube is None and self._session.tour.at is None:
+            self._offering = True
+            self._refresh()
 
     def _refresh(self) -> None:
         tour = self._session.tour

@@ -6,6 +6,7 @@ from typing import Any
 
 from magicgui.widgets import ComboBox, Container, FloatSpinBox, SpinBox
 from napari.utils.notifications import show_error
+from qtpy.compat import isalive
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -13,7 +14,7 @@ from cubeseg.config import FitConfig, Ramp
 from cubeseg.errors import ConfigError
 from cubeseg.training.fitting import FitEvent
 from napari_cubeseg import layers as our
-from napari_cubeseg.preferences import preferences
+from napari_cubeseg.preferences import Preferences, preferences, with_preferences
 from napari_cubeseg.qt.hints import Hint, link
 from napari_cubeseg.qt.plots import LossPlot
 from napari_cubeseg.qt.settings_menu import SettingsMenu
@@ -38,7 +39,7 @@ class TrainPanel(QWidget):
         self._session = session
         defaults = FitConfig()
         self.method = ComboBox(
-            name="method", choices=_METHODS, value="deep",
+            name="method", choices=_METHODS, value=Preferences.method,
             tooltip="Deep clustering learns what the spectra have in common; patches also what lies beside them, for "
             "very large cubes and where texture tells materials apart; unmixing finds component spectra and how much "
             "of each a pixel holds; the quick look takes seconds",
@@ -114,13 +115,18 @@ class TrainPanel(QWidget):
         session.progressed.connect(self._show)
         session.result_changed.connect(self._summarise)
         session.viewer.events.theme.connect(self._theme)
-        self.method.value = preferences().method
+        with_preferences(session.runner, self._prefer)
         self._refresh()
         self._offer()
         self.losses.hide()
         # a run goes on while the dock is closed
         for event in session.told:
             self._show(event)
+
+    def _prefer(self, found: Preferences) -> None:
+        """Begin with the method that is set, unless another one was chosen by now."""
+        if isalive(self) and self.method.value == Preferences.method:
+            self.method.value = found.method
 
     def config(self) -> FitConfig:
         """The options as they stand.
