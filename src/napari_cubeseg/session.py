@@ -179,8 +179,8 @@ class Session:
         if self.cube_layer is not None:
             self.cubes.look_over(self.cube_layer)
 
-    def use_cube(self, layer: Image | None) -> None:
-        """Make a cube layer the active one, together with its newest segmentation."""
+    def use_cube(self, layer: Image | None, labels: Labels | None = None) -> None:
+        """Make a cube layer the active one, together with a segmentation: its newest, where none is said."""
         if layer is self.cube_layer:
             return
         self.cube_layer = layer
@@ -195,7 +195,7 @@ class Session:
         if layer is not None or self.labels_layer not in self.viewer.layers:
             # without its cube a segmentation can still be worked on
             mine = [item for item in self.viewer.layers if our.made_from(our.result_of(item), cube)]
-            self._use_labels(mine[-1] if mine else None)
+            self._use_labels(labels or (mine[-1] if mine else None))
 
     def add(self, layer: tuple[Any, dict[str, Any], str]) -> Layer:
         """Add a layer data tuple to the viewer."""
@@ -286,6 +286,7 @@ class Session:
         self.cubes.stop()
         self.autosave.stop()
         self.maps.stop()
+        self.components.stop()
 
     # what jobs report
 
@@ -332,9 +333,10 @@ class Session:
         if layer is not None and our.role(layer) == "cube":
             self.use_cube(layer)
         elif layer is not None and our.role(layer) == "labels":
-            for item in our.cube_layers(self.viewer):
-                if our.made_from(our.result_of(layer), our.cube_of(item)):
-                    self.use_cube(item)
+            result = our.result_of(layer)
+            fitting = [item for item in our.cube_layers(self.viewer) if our.made_from(result, our.cube_of(item))]
+            if fitting and self.cube_layer not in fitting:
+                self.use_cube(fitting[-1], layer)
             self._use_labels(layer)
 
     def _stepped(self, event: Any) -> None:

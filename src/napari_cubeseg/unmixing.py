@@ -104,6 +104,10 @@ class Components:
         """The abundance layers of the active segmentation."""
         return [item for item in self._session.viewer.layers if our.role(item) == "abundance"]
 
+    def stop(self) -> None:
+        """Place no further layers."""
+        self._placing.cancel()
+
     def _freeze(self, name: str, values: NDArray[np.floating]) -> None:
         taken = {one.name for one in self.known}
         if name in taken:
@@ -127,17 +131,18 @@ class Components:
             return
         shown = result.unmixed, result.lineage.tobytes(), [(c.id, c.name, c.colour) for c in result.classes]
         before, self._shown = self._shown, shown
-        mine = self.layers
-        if shown[0] is before[0] and (shown == before or not mine):
+        if shown[0] is before[0] and (shown == before or not self.layers):
             # the same, or taken away by the user
             return
         self._placing.cancel()
         self._placing = Control()
-        in_turns(self._session.runner, self._placing, self._placed(result, mine, below))
+        in_turns(self._session.runner, self._placing, self._placed(result, below))
 
-    def _placed(self, result: Segmentation, mine: list[Image], below: Labels) -> Iterator[None]:
+    def _placed(self, result: Segmentation, below: Labels) -> Iterator[None]:
+        # not amid what napari does about the layer that has become the active one
+        yield
         wanted = our.abundance_layers(result, result.source.name)
-        for _ in our.put_images(self._session.viewer, mine, wanted, below):
+        for _ in our.put_images(self._session.viewer, self.layers, wanted, below):
             yield
         visible = any(layer.visible for layer in self.layers)
         for layer in self.layers:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,16 +13,15 @@ from psygnal import Signal
 
 from cubeseg import editing
 from cubeseg.cube import Cube
-from cubeseg.editing import edits
 from cubeseg.editing.again import repeated
-from cubeseg.editing.edits import Edit, Pixels
+from cubeseg.editing.edits import Edit
 from cubeseg.editing.history import History, Replacement
 from cubeseg.errors import CubeSegError
 from cubeseg.record.logbook import Entry
 from cubeseg.segmentation import Segmentation
 from napari_cubeseg import layers as our
-from napari_cubeseg.jobs import Control, Runner, ignore
-from napari_cubeseg.recount import count_anew
+from napari_cubeseg.counting import Counting
+from napari_cubeseg.jobs import Runner
 
 __all__ = ["Workbench"]
 
@@ -60,18 +57,10 @@ class Workbench:
     def __init__(self, layer: Labels, cube: Callable[[], Cube | None], runner: Callable[[], Runner]) -> None:
         self.layer = layer
         self.history = History()
-        self._cube, self._runner = cube, runner
         self._stroke: Edit | None = None
         self._own = False
         self._preview: NDArray[np.int32] | None = None
-        self._queue: deque[tuple[Edit, Pixels]] = deque()
-        # what could not be read, also on an earlier bench of the same layer
-        self._unread: list[tuple[Edit, Pixels]] = layer.metadata[our.KEY].pop("unread", [])
-        self._control = Control()
-        self._reading: tuple[Edit, Pixels] | None = None
-        self._waiting: list[Callable[[], None]] = []
-        # made while their cube was closed
-        self._behind: list[Segmentation] = layer.metadata[our.KEY].setdefault("behind", [])
+        self._counting = Counting(layer, cube, runner, self.changed.emit)
         for name in _EVENTS:
             getattr(layer.events, name).connect(self._painted)
         layer.undo, layer.redo = self.undo, self.redo
@@ -87,15 +76,16 @@ class Workbench:
     @property
     def settled(self) -> bool:
         """Whether the class spectra hold all that was painted, as far as it can be read."""
-        return not self._queue and self._reading is None
+        return self._counting.settled
 
     def when_settled(self, then: Callable[[], None]) -> None:
         """Call back once they do; now if so already."""
         self._close_stroke()
-        if self.settled:
-            then()
-        else:
-            self._waiting.append(then)
+        self._counting.when_settled(then)
+
+    def catch_up(self) -> None:
+        """Read what could not be read before, where the cube has come."""
+        self._counting.catch_up()
 
     def stop(self) -> None:
         """Listen no longer; the layer's own undo comes back, and its labels instead of a preview."""
@@ -104,39 +94,17 @@ class Workbench:
             getattr(self.layer.events, name).disconnect(self._painted)
         for name in ("undo", "redo"):
             vars(self.layer).pop(name, None)
-        self._control.cancel()
-        left = [*self._unread, *self._queue] + ([] if self._reading is None else [self._reading])
-        self._queue.clear()
-        if left:
-            self.layer.metadata[our.KEY]["unread"] = left
-
-    def catch_up(self) -> None:
-        """Read what could not be read before, where the cube has come."""
-        cube = self._cube()
-        if cube is not None and (self._unread or self._behind):
-            self._queue.extend(self._unread)
-            self._unread.clear()
-            self._go_on()
-            self.when_settled(
-                lambda: count_anew(
-                    self._behind, cube, self._runner(), self._control, self.when_settled, self._counted_anew
-                )
-            )
-
-    def _counted_anew(self, error: CubeSegError | None) -> None:
-        if error is not None:
-            show_error(f"{error}; the spectra of the classes are behind the map")
-        self.changed.emit()
+        self._counting.stop()
 
     # operations
 
     def merge(self, class_ids: Sequence[int]) -> bool:
         """Make classes one; the first keeps its name."""
-        return self._make(lambda: editing.merge(self.result, class_ids, self.settled and not self._unread))
+        return self._make(lambda: editing.merge(self.result, class_ids, self._counting.complete))
 
     def delete(self, class_ids: Sequence[int]) -> bool:
         """Take classes away; their pixels are unassigned."""
-        return self._make(lambda: editing.delete(self.result, class_ids, self.settled and not self._unread))
+        return self._make(lambda: editing.delete(self.result, class_ids, self._counting.complete))
 
     @property
     def split_last(self) -> int | None:
@@ -204,7 +172,7 @@ class Workbench:
 
     def repeat(self, said: Entry) -> bool:
         """Do an operation of a log; those that no edit does, as refining, are left out."""
-        return self._make(lambda: repeated(self.result, said, self.settled and not self._unread))
+        return self._make(lambda: repeated(self.result, said, self._counting.complete))
 
     def new_class(self) -> int:
         """An id that no class has."""
@@ -213,8 +181,7 @@ class Workbench:
     def replace(self, made: Segmentation, title: str, since: Segmentation | None = None) -> None:
         """Let another segmentation take the place of the present one; `since` is what undo brings back."""
         self._close_stroke()
-        if self._unread or self._cube() is None:
-            self._behind.append(made)
+        self._counting.replaced(made)
         step = Replacement(title, since or self.result, made)
         self.history.add(step)
         self._hold(step.do())
@@ -257,7 +224,7 @@ class Workbench:
             show_info("There is nothing to redo")
             return
         if isinstance(step, Edit):
-            self._read(step)
+            self._counting.read(step)
         self._hold(made)
 
     # inside
@@ -273,7 +240,7 @@ class Workbench:
             return False
         edit.do()
         self.history.add(edit)
-        self._read(edit)
+        self._counting.read(edit)
         if edit.pixels:
             self._show_labels(self.result.labels)
         our.show_classes(self.layer, self.result)
@@ -343,7 +310,7 @@ class Workbench:
             return
         known = len(result.classes)
         edit.do()
-        self._read(edit)
+        self._counting.read(edit)
         if self._stroke is None:
             self._stroke = edit
             self.history.add(edit)
@@ -366,47 +333,3 @@ class Workbench:
             self.history.forget()
         # names and numbers in the status bar need not follow at every move
         our.show_classes(self.layer, self.result)
-
-    # reading what was painted
-
-    def _read(self, edit: Edit) -> None:
-        self._queue.extend((edit, part) for part in edit.pixels if part.sums is None)
-        self._go_on()
-
-    def _go_on(self) -> None:
-        if self._reading is not None:
-            return
-        cube = self._cube()
-        if cube is None:
-            # only the numbers follow, until it is opened again
-            self._unread.extend(self._queue)
-            self._queue.clear()
-        # what was undone meanwhile need not be read
-        while self._queue and (not self._queue[0][1].wanted or self._queue[0][1].sums is not None):
-            self._queue.popleft()
-        if not self._queue or cube is None:
-            waiting, self._waiting = self._waiting, []
-            for then in waiting:
-                then()
-            return
-        edit, part = self._reading = self._queue.popleft()
-        width = edit.result.labels.shape[1]
-
-        def counted(sums: Any) -> None:
-            self._reading = None
-            edit.count(part, sums)
-            self.changed.emit()
-            self._go_on()
-
-        def failed(error: CubeSegError) -> None:
-            self._unread += [(edit, part), *self._queue]
-            self._queue.clear()
-            self._reading = None
-            show_error(f"{error}; the spectra of the classes do not follow what was painted")
-            self._go_on()
-
-        def stopped() -> None:
-            self._reading = None
-
-        same = replace(part)
-        self._runner()(lambda: edits.counted(same, cube, width), self._control, ignore, counted, failed, stopped)

@@ -50,7 +50,7 @@ def done(session):
 def notified(monkeypatch):
     """What the user was told."""
     said = []
-    for module in ("session", "workbench", "adjust", "cubes", "exports"):
+    for module in ("session", "workbench", "counting", "adjust", "cubes", "exports"):
         monkeypatch.setattr(f"napari_cubeseg.{module}.show_error", said.append)
     for module in ("session", "workbench", "cubes", "exports"):
         monkeypatch.setattr(f"napari_cubeseg.{module}.show_info", said.append)

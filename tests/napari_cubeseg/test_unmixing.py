@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cubeseg import FitConfig
+from cubeseg import FitConfig, open_cube
 from napari_cubeseg import layers as our
 from napari_cubeseg.curves import Look, curves
 
@@ -80,3 +80,30 @@ def test_a_kept_spectrum_can_be_frozen(unmixed):
 def test_other_results_have_no_abundances(done):
     assert not done.components.layers
     assert done.components.spectrum(1) is None
+
+
+def test_abundances_are_those_of_the_active_segmentation(unmixed):
+    first = unmixed.labels_layer
+    names = [layer.name for layer in unmixed.components.layers]
+    unmixed.start(FitConfig.from_mapping({"method": "pca", "clusters": 3}))
+    assert not unmixed.components.layers
+    active = unmixed.viewer.layers.selection.active = first
+    assert [layer.name for layer in unmixed.components.layers] == names
+    assert unmixed.viewer.layers.selection.active is active
+    # what the user takes away stays away
+    for layer in unmixed.components.layers:
+        unmixed.viewer.layers.remove(layer)
+    unmixed.workbench.rename(1, "lead white")
+    assert not unmixed.components.layers
+
+
+def test_one_file_opened_twice(unmixed, painting_file):
+    """Activating a segmentation that fits two cubes keeps the cube that is active."""
+    first = unmixed.labels_layer
+    unmixed.start(UNMIX)
+    other = unmixed.add(our.cube_layer(open_cube(painting_file)))
+    assert unmixed.cube_layer is other
+    for layer in (first, other, first):
+        unmixed.viewer.layers.selection.active = layer
+    assert unmixed.labels_layer is first
+    assert unmixed.cube_layer is other

@@ -136,7 +136,7 @@ def _faults_of(session: object, layer: object, spectra: bool) -> list[str]:
             found.append(f"class {row['id']}: {row['pixels']} pixels in the table, {there} in the layer")
     cube = our.cube_behind(result, session.viewer)
     # what was painted without the cube has no sums, and what sliders make of it has none either
-    if spectra and bench.settled and not bench._unread and our.made_from(result, cube):
+    if spectra and bench._counting.complete and our.made_from(result, cube):
         data = np.asarray(cube.data[:], dtype=np.float64)
         for info in result.classes:
             mine = data[:, result.labels == info.id]
