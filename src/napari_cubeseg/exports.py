@@ -62,4 +62,5 @@ class Exports:
             written,
             failed,
             ignore,
+            title=f"Exporting {result.source.name}",
         )

@@ -14,11 +14,9 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QFrame,
-    QGridLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -33,6 +31,7 @@ from napari_cubeseg.layers import cube_layers
 from napari_cubeseg.qt.calibration_form import CalibrationForm
 from napari_cubeseg.qt.hints import HelpButton, Hint, link
 from napari_cubeseg.qt.kept_work import KeptWork
+from napari_cubeseg.qt.work_bar import WorkBar
 from napari_cubeseg.session import Session
 
 __all__ = ["CubePanel"]
@@ -58,7 +57,9 @@ class CubePanel(QWidget):
         layout.addWidget(self._facts)
         layout.addWidget(KeptWork(session, self))
         layout.addWidget(self._make_question())
-        layout.addWidget(self._make_work())
+        stop = session.cubes.stop
+        work = WorkBar("cubeseg.cube.stop", "Give up what is under way; the cube stays open", stop, self)
+        layout.addWidget(work)
         self._copy = QPushButton(self)
         self._copy.setObjectName("cubeseg.cube.copy")
         self._copy.setToolTip(
@@ -85,7 +86,7 @@ class CubePanel(QWidget):
         layout.addLayout(row)
         session.cube_changed.connect(self._refresh)
         session.cubes.question_changed.connect(self._ask)
-        session.cubes.working.connect(self._show_work)
+        session.cubes.working.connect(work.follow)
         session.cubes.overview_changed.connect(self._refresh)
         session.viewer.layers.events.inserted.connect(self._refresh)
         session.viewer.layers.events.removed.connect(self._refresh)
@@ -131,32 +132,6 @@ class CubePanel(QWidget):
         buttons.addWidget(skip)
         self._form.addRow(buttons)
         return self._question
-
-    def _make_work(self) -> QWidget:
-        self._work = QWidget(self)
-        self._work_text = QLabel(self._work)
-        self._bar = QProgressBar(self._work)
-        self._bar.setTextVisible(False)
-        self._bar.setFixedHeight(6)
-        stop = QPushButton("Stop", self._work)
-        stop.setObjectName("cubeseg.cube.stop")
-        stop.setToolTip("Give up what is under way; the cube stays open")
-        stop.clicked.connect(self._session.cubes.stop)
-        layout = QGridLayout(self._work)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._work_text, 0, 0)
-        layout.addWidget(self._bar, 1, 0)
-        layout.addWidget(stop, 0, 1, 2, 1)
-        self._work.hide()
-        return self._work
-
-    def _show_work(self, work: tuple[str, float | None] | None) -> None:
-        self._work.setVisible(work is not None)
-        if work is not None:
-            text, part = work
-            self._work_text.setText(text if part is None else f"{text}: {part:.0%}")
-            self._bar.setRange(0, 0 if part is None else 100)
-            self._bar.setValue(round(100 * (part or 0)))
 
     def _copy_where(self) -> None:
         cube = self._session.cube
