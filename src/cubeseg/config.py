@@ -18,11 +18,13 @@ __all__ = ["PRESETS", "FitConfig", "Ramp", "Scaling", "parse_clusters", "parse_c
 Method = Literal["deep", "global", "pca", "unmix"]
 NoiseChoice = Literal["auto", "poisson", "gaussian"]
 Scaling = Literal["hellinger", "log-max", "shape", "shape+brightness", "whitened", "signal", "signal+brightness"]
-# where a method has defaults of its own: unmixing finds the number of components by itself
 # bytes of a configuration: one known component of 16,384 bands takes 300 KB
 _LONGEST = 16 << 20
-# more than these no network is built with
-_MOST = {"layers": 64, "encoding": 1 << 16, "latent": 1 << 12}
+# keys of so many parts take the parser minutes
+_NESTED = re.compile(r"(?<![\w\"'-])(?:[\w\"'-]++[ \t]*\.[ \t]*){64}")
+# more than these no network is built with, no machine has
+_MOST = {"layers": 64, "encoding": 1 << 16, "latent": 1 << 12, "threads": 1024}
+# where a method has defaults of its own: unmixing finds the number of components by itself
 _OF_METHOD: dict[str, dict[str, Any]] = {"unmix": {"clusters": (1, 255)}}
 
 
@@ -273,7 +275,11 @@ class FitConfig:
         if len(text) > _LONGEST:
             raise ConfigError(f"{path}: is too long for a configuration; at most {_LONGEST >> 20} MiB are read")
         try:
-            options = tomllib.loads(text.decode())
+            # editors of Windows begin a text with a mark of its encoding
+            decoded = text.decode("utf-8-sig")
+            if _NESTED.search(decoded):
+                raise ValueError("a key has more than 64 parts")
+            options = tomllib.loads(decoded)
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"{path}: is not valid TOML ({first_line(error)})") from error
         try:

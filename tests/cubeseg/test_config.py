@@ -106,6 +106,9 @@ def test_ramp_rises_between_its_ends():
         ('noise = """a\nb"""', "not one of"),
         ("epochs = 1979-05-27", "of type int"),
         ("\0", "not valid TOML"),
+        (".".join("a" * 20_000) + " = 1", "more than 64 parts"),
+        ("mixing = {" + ".".join("a" * 20_000) + " = 1}", "more than 64 parts"),
+        ("threads = 1000000", "threads must be at most 1024"),
     ],
 )
 def test_hostile_toml_is_one_line(tmp_path, text, said):
@@ -115,6 +118,12 @@ def test_hostile_toml_is_one_line(tmp_path, text, said):
         FitConfig.from_toml(path)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 700
+
+
+def test_the_mark_that_windows_editors_write_is_no_fault(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_bytes(b"\xef\xbb\xbfepochs = 3\n")
+    assert FitConfig.from_toml(path).epochs == 3
 
 
 def test_a_file_without_end_is_no_configuration():
