@@ -85,7 +85,12 @@ class Watch(QObject):
         self._last, self._worked = now, worked
 
     def _raised(self, error: BaseException | None) -> None:
-        text = "".join(traceback.format_exception(error)) if error is not None else "an exception without a value"
+        try:
+            text = "".join(traceback.format_exception(error)) if error is not None else "an exception without a value"
+        except RecursionError:
+            # no room is left to tell more
+            self.wrong.append("without end")
+            return
         if not any(part in text for part in _NAPARI):
             self.wrong.append(f"{self.doing}: {text}")
 

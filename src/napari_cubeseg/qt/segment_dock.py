@@ -84,8 +84,9 @@ class SegmentDock(QScrollArea):
         self._make_room()
 
     def _make_room(self) -> None:
-        # not over the scroll bar
-        width = self.viewport().width()
+        # as if the scroll bar were there: its coming and going would change the height, and that the bar again
+        bar = self.verticalScrollBar()
+        width = self.contentsRect().width() - (0 if bar is None else bar.sizeHint().width())
         layout = self._strip.layout()
         high = 0 if self._strip.isHidden() or layout is None else max(layout.totalHeightForWidth(width), 0)
         self._strip.setGeometry(0, 0, width, high)
