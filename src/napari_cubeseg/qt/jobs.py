@@ -13,6 +13,7 @@ from superqt.utils import create_worker
 
 from cubeseg.errors import CubeSegError, JobError
 from napari_cubeseg.jobs import Cancelled, Control, Steps, controlled
+from napari_cubeseg.warming import leave_triton_out
 
 __all__ = ["run_in_thread"]
 
@@ -43,6 +44,7 @@ def run_in_thread(
         else:
             on_done(outcome.value)
 
+    leave_triton_out()
     pool = QThreadPool.globalInstance()
     if pool is not None:
         pool.setMaxThreadCount(max(pool.maxThreadCount(), _THREADS))
