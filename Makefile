@@ -16,7 +16,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 SEED ?= 0
 
-.PHONY: demo test test-all test-core lint types imports check setup system clean soak fuzz faults audit bench docs \
+.PHONY: demo test test-all test-lowest test-core lint types imports check setup system clean soak fuzz faults audit bench docs \
     architecture screenshots package
 
 setup: $(VENV)/.installed
@@ -34,6 +34,11 @@ demo: setup system
 
 test: setup system
 	OMP_NUM_THREADS=1 sh scripts/with-display.sh $(BIN)/python -m pytest -q -m "not slow" -n $(WORKERS) --dist loadgroup $(PYTEST)
+
+# with the lowest versions that pyproject.toml allows of what it names, in an environment of their own
+test-lowest: system
+	PYTHON="$(PYTHON)" TORCH="$(TORCH)" QT="$(QT)" sh scripts/lowest.sh build/lowest.txt
+	$(MAKE) test VENV=build/lowest-venv CONSTRAINTS=build/lowest.txt
 
 test-core: setup
 	$(BIN)/python -m pytest -q -m "not slow" tests/cubeseg $(PYTEST)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from napari.layers import Labels
@@ -11,7 +15,7 @@ from napari.layers import Labels
 from cubeseg.models import preload
 from napari_cubeseg import layers as our
 
-__all__ = ["begin", "stop"]
+__all__ = ["begin", "leave_triton_out", "stop"]
 
 _stopped = threading.Event()
 _begun = threading.Event()
@@ -30,7 +34,19 @@ def stop() -> None:
     _stopped.set()
 
 
+@cache
+def leave_triton_out() -> None:
+    """Keep torch from loading triton, which we have no use for, where OpenGL draws by LLVM: two of these crash.
+
+    That is so with the CUDA build of torch and Mesa's drivers for software and for AMD, with no word before the end.
+    """
+    maps = Path("/proc/self/maps")
+    if "triton" not in sys.modules and maps.exists() and "/libLLVM" in maps.read_text():
+        cast("dict[str, Any]", sys.modules)["triton"] = None
+
+
 def _run() -> None:
+    leave_triton_out()
     for _ in _steps():
         if _stopped.is_set():
             return

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
-from qtpy.QtWidgets import QApplication, QWidget
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QApplication, QDockWidget, QLineEdit, QMainWindow, QWidget
 from superqt import QCollapsible
 
 from napari_cubeseg import layers as our
 from napari_cubeseg.qt.image_panel import ImagePanel
+from napari_cubeseg.qt.segment_dock import SegmentDock
 from napari_cubeseg.session import session_of
 from tests.napari_cubeseg.test_viewer import (  # noqa: F401 - fixtures
     DIST,
@@ -89,3 +94,26 @@ def test_elements_windows_and_colours_from_the_panel(viewer, docks, tmp_path):  
     make.click()
     wait(lambda: not session.maps.busy)
     assert viewer.layers[-1].name == "visible true colour"
+
+
+def test_a_closed_dock_can_be_collected(qapp):
+    """Also while somebody holds its lists, which are windows of their own."""
+    for _ in range(3):
+        window = QMainWindow()
+        dock, inside = QDockWidget(window), SegmentDock(ViewerModel())
+        dock.setWidget(inside)
+        window.show()
+        qapp.processEvents()
+        held = QApplication.topLevelWidgets()
+        assert inside.findChild(QLineEdit, "cubeseg.image.elements").completer().popup() in held
+        # as napari closes a dock
+        inside.setParent(None)
+        window.removeDockWidget(dock)
+        dock.deleteLater()
+        gone = weakref.ref(inside)
+        del inside, dock, window
+        gc.collect()
+        qapp.processEvents()
+        gc.collect()
+        assert gone() is None
+    del held

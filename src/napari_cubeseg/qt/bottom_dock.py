@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from napari.components import ViewerModel
-from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QDockWidget, QLayout, QMainWindow, QVBoxLayout, QWidget
 
 from napari_cubeseg.qt.fitting import Refit
+from napari_cubeseg.qt.timing import after
 
 __all__ = ["BottomDock", "dock_of"]
 
@@ -38,7 +39,7 @@ class BottomDock(QWidget):
         if not self._placed:
             self._placed = True
             # not now: Qt is still laying out the place that the dock would leave
-            QTimer.singleShot(0, self._move_to_bottom)
+            after(0, self, self._move_to_bottom)
 
     def _move_to_bottom(self) -> None:
         dock = dock_of(self)

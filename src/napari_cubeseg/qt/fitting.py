@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 from napari.components import ViewerModel
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
+
+from napari_cubeseg.qt.timing import after
 
 __all__ = ["Refit"]
 
 # part of the zoom
 _SLIDER = 0.1
+# milliseconds after which a change of the canvas's size is somebody's wish
+_SETTLED = 1000
 
 
 class Refit:
@@ -29,15 +32,14 @@ class Refit:
         self._whole = _shows_all(viewer)
 
     def soon(self) -> None:
-        """Once Qt has laid out the window anew."""
+        """Once Qt has laid out the window anew, which a busy machine does later than the first of these."""
         if self._whole:
-            timer = QTimer(self._owner)
-            timer.setSingleShot(True)
-            timer.timeout.connect(self._fit)
-            timer.timeout.connect(timer.deleteLater)
-            timer.start(50)
+            resized = self._viewer.canvas.events.size
+            resized.connect(self._fit)
+            after(50, self._owner, self._fit)
+            after(_SETTLED, self._owner, lambda: resized.disconnect(self._fit))
 
-    def _fit(self) -> None:
+    def _fit(self, _: object = None) -> None:
         self._viewer.reset_view(reset_camera_angle=False)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from napari.qt import threading as napari_threading
 from qtpy.QtCore import QThreadPool
@@ -13,6 +13,7 @@ from superqt.utils import create_worker
 
 from cubeseg.errors import CubeSegError, JobError
 from napari_cubeseg.jobs import Cancelled, Control, Steps, controlled
+from napari_cubeseg.warming import leave_triton_out
 
 __all__ = ["run_in_thread"]
 
@@ -35,12 +36,15 @@ def run_in_thread(
     its workers for the life of the viewer, so the many short ones are not.
     """
 
-    def errored(error: Exception) -> None:
-        if isinstance(error, Cancelled):
+    def returned(outcome: _Outcome) -> None:
+        if isinstance(outcome.error, Cancelled):
             on_cancelled()
+        elif outcome.error is not None:
+            on_error(outcome.error if isinstance(outcome.error, CubeSegError) else JobError(str(outcome.error)))
         else:
-            on_error(error if isinstance(error, CubeSegError) else JobError(str(error)))
+            on_done(outcome.value)
 
+    leave_triton_out()
     pool = QThreadPool.globalInstance()
     if pool is not None:
         pool.setMaxThreadCount(max(pool.maxThreadCount(), _THREADS))
@@ -59,7 +63,7 @@ def run_in_thread(
     _Warnings.hold()
     create = napari_threading.create_worker if title else create_worker
     worker = create(_Titled(_driven, title), held, _start_thread=False, _ignore_errors=True)
-    slots = [(worker.yielded, on_event), (worker.returned, on_done), (worker.errored, errored)]
+    slots = [(worker.yielded, on_event), (worker.returned, returned)]
     for signal, slot in slots:
         signal.connect(slot)
     worker.finished.connect(ended)
@@ -91,8 +95,18 @@ class _Warnings:
             cls._before = None
 
 
+class _Outcome(NamedTuple):
+    """What came of a job; a failure too is returned, since napari's own ear for errors fails under PySide6."""
+
+    value: Any = None
+    error: Exception | None = None
+
+
 def _driven(title: str, held: list[Steps]) -> Steps:
-    return (yield from held[0])
+    try:
+        return _Outcome((yield from held[0]))
+    except Exception as error:
+        return _Outcome(error=error)
 
 
 class _Titled(partial[Any]):

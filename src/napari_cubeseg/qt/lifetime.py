@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMainWindow, QWidget
 
 from napari_cubeseg import warming
 from napari_cubeseg.qt.bottom_dock import dock_of
+from napari_cubeseg.qt.timing import after
 from napari_cubeseg.session import Session
 
 __all__ = ["end_with_window"]
@@ -18,8 +18,6 @@ def end_with_window(widget: QWidget, session: Session) -> None:
     """Let the session's work end with the window that a widget is about to be docked in."""
 
     def settle() -> None:
-        # what it holds on to would keep the widget for good
-        timer.deleteLater()
         dock = dock_of(widget)
         window = None if dock is None else dock.parent()
         if not isinstance(window, QMainWindow) or window.property(_KNOWN):
@@ -34,7 +32,4 @@ def end_with_window(widget: QWidget, session: Session) -> None:
             application.aboutToQuit.connect(session.autosave.stop)
 
     # napari makes the widget first, and its dock afterwards
-    timer = QTimer(widget)
-    timer.setSingleShot(True)
-    timer.timeout.connect(settle)
-    timer.start(0)
+    after(0, widget, settle)

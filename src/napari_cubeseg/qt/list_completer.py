@@ -15,7 +15,8 @@ class ListCompleter(QCompleter):
     """Completes the last of several words that commas part."""
 
     def __init__(self, words: list[str], field: QLineEdit) -> None:
-        super().__init__(words, field)
+        # not the field's: PySide6 would delete the list twice when the dock is collected
+        super().__init__(words)
         self._field = field
         self.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
 

@@ -57,11 +57,13 @@ class Band(pg.GraphicsObject):  # type: ignore[misc]
 class ThemedPlot(pg.PlotWidget):  # type: ignore[misc]
     """A plot in the viewer's colours; :attr:`key`, which names its curves, is to be placed beside it."""
 
-    def __init__(self, theme: str, parent: QWidget | None = None, below: int = 42, **options: Any) -> None:
+    def __init__(self, theme: str, parent: QWidget | None = None, below: int = 38, **options: Any) -> None:
         super().__init__(parent, **options)
         self.below = below
         self.plotItem.setMenuEnabled(False)
         self.plotItem.hideButtons()
+        # the name of an axis hangs out of it by some pixels, and letters that reach below the line would be cut off
+        self.plotItem.layout.setContentsMargins(1, 1, 1, 5)
         # 0.3 keV is not 300 m(keV)
         for side in ("left", "bottom"):
             self.plotItem.getAxis(side).enableAutoSIPrefix(False)

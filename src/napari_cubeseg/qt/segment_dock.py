@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
 from napari_cubeseg import warming
@@ -19,6 +19,7 @@ from napari_cubeseg.qt.hints import HelpButton
 from napari_cubeseg.qt.image_panel import ImagePanel
 from napari_cubeseg.qt.jobs import run_in_thread
 from napari_cubeseg.qt.lifetime import end_with_window
+from napari_cubeseg.qt.timing import after
 from napari_cubeseg.qt.tour_strip import TourStrip
 from napari_cubeseg.qt.train_panel import TrainPanel
 from napari_cubeseg.session import session_of
@@ -76,7 +77,7 @@ class SegmentDock(QScrollArea):
         super().showEvent(event)
         if not self._placed:
             self._placed = True
-            QTimer.singleShot(0, self._narrow)
+            after(0, self, self._narrow)
 
     def resizeEvent(self, event: Any) -> None:
         """The strip stays above the panels, whatever they are scrolled to."""
