@@ -22,6 +22,7 @@ from cubeseg.training.fitting import FitEvent
 from napari_cubeseg import layers as our
 from napari_cubeseg.adjust import Adjustments
 from napari_cubeseg.autosave import Autosave
+from napari_cubeseg.caption import Caption
 from napari_cubeseg.clicks import ClickWatcher
 from napari_cubeseg.cubes import Cubes
 from napari_cubeseg.desks import Desks
@@ -91,6 +92,7 @@ class Session:
         self.autosave = Autosave(self)
         self.desks = Desks(self)
         self.tour = Tour(self)
+        self.caption = Caption(self)
         self._clicks = ClickWatcher(viewer, self._clicked)
         viewer.layers.events.inserted.connect(self._inserted)
         viewer.layers.events.removed.connect(self._removed)
@@ -188,7 +190,6 @@ class Session:
         if layer is not None:
             self._show_brightest_band()
             self.cubes.look_over(layer)
-        self._show_value()
         self.cube_changed.emit()
         self.pixel_changed.emit()
         cube = self.cube
@@ -272,7 +273,6 @@ class Session:
         """Tell of another spectral axis."""
         self.cube_changed.emit()
         self.band_changed.emit(self.band)
-        self._show_value()
         self.classes_changed.emit()
 
     def stop_work(self) -> None:
@@ -343,7 +343,6 @@ class Session:
         if self.cube_layer is not None:
             self.cubes.stepped(self.band)
             self.band_changed.emit(self.band)
-            self._show_value()
 
     def _clicked(self, position: tuple[float, ...]) -> None:
         if self.cube_layer is not None:
@@ -362,13 +361,6 @@ class Session:
         self.result_changed.emit()
         self.classes_changed.emit()
         self.selection_changed.emit()
-
-    def _show_value(self) -> None:
-        """Write the true value of the band into the picture: napari's slider knows only even steps."""
-        overlay = self.viewer.canvas.overlays.text
-        cube = self.cube
-        overlay.text = "" if cube is None else cube.axis.format(self.band)
-        overlay.visible = cube is not None
 
     def _show_brightest_band(self) -> None:
         typical = self.typical

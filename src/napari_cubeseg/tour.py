@@ -93,10 +93,10 @@ STEPS = (
     ),
     Step(
         "What is a class made of? The lines of elements can be marked in the plot, and a class explained.",
-        "Press Lines… above the plot, and look at the tabs Lines and Explain.",
+        "Press Lines… above the plot, and write Pb, Hg. Then open the tab Explain, and press Explain.",
         "cubeseg.spectra.tools",
         lambda before, now: False,
-        seen="cubeseg.spectra.side",
+        seen="cubeseg.spectra.mark",
     ),
     Step(
         "A report is one page with the map, the spectra and all that you did; other formats are for other programs.",

@@ -93,7 +93,25 @@ def test_removing_the_cube_stops_the_look(viewer, painting_file):
     assert len(session.viewer.layers) == 0
 
 
+def test_the_caption_says_what_is_seen(looking):
+    caption, layers, said = looking.viewer.canvas.overlays.text, looking.viewer.layers, []
+    looking.caption.changed.connect(lambda: said.append(looking.caption.text))
+    (total,) = [layer for layer in layers if our.role(layer) == "sum"]
+    assert caption.visible
+    assert caption.text == looking.caption.text == total.name
+    looking.viewer.dims.set_current_step(0, 3)
+    assert caption.text == looking.cube.axis.format(3)
+    total.visible = True
+    assert caption.text == total.name
+    layers.move(layers.index(total), 0)
+    assert caption.text == looking.cube.axis.format(3)
+    assert said == [looking.cube.axis.format(3), total.name, looking.cube.axis.format(3)]
+    layers.clear()
+    assert not caption.visible
+
+
 def test_calibration_moves_the_slider_and_the_segmentation(looking):
+    looking.show_band(looking.band + 1)
     looking.start(FitConfig(method="pca", clusters=(4, 4)))
     result, band = looking.result, looking.band
     assert looking.cubes.calibrate("100=Fe,174=10.0")

@@ -7,7 +7,7 @@ from napari.settings import get_plugin_settings
 from qtpy.QtCore import Qt, QUrl
 from qtpy.QtGui import QDesktopServices, QPalette
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QCheckBox, QFrame, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QFrame, QPushButton, QTabWidget, QWidget
 
 from cubeseg import open_cube
 from napari_cubeseg import samples
@@ -28,8 +28,9 @@ from tests.napari_cubeseg.test_viewer import (  # noqa: F401
 )
 
 
-def click(widget):
-    QTest.mouseClick(widget, Qt.MouseButton.LeftButton)
+def click(widget, place=None):
+    at = widget.rect().center() if place is None else place
+    QTest.mouseClick(widget, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, at)
 
 
 @pytest.fixture
@@ -138,6 +139,10 @@ def test_the_tour_with_the_mouse(newcomer, settings_folder):
     press("cubeseg.classes.button.undo")
     wait(lambda: session.tour.at == 5)
     press("cubeseg.spectra.tools")
+    side = window.findChild(QTabWidget, "cubeseg.spectra.side")
+    click(side.tabBar(), side.tabBar().tabRect(1).center())
+    assert session.tour.at == 5
+    press("cubeseg.spectra.explain")
     wait(lambda: session.tour.at == 6)
     made.layers.clear()
     wait(lambda: button(again, "cubeseg.tour.next").text() == "Open it again")

@@ -9,7 +9,7 @@ import pytest
 from napari import layers
 from npe2 import PluginManifest
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
-from qtpy.QtGui import QMouseEvent
+from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QPushButton, QWidget
 from superqt.utils import WorkerBase
@@ -321,6 +321,61 @@ def test_export_from_the_panel(viewer, docks, tmp_path):
     wait(lambda: done)
     assert len(done[0]) == len(panel.chosen) == 6
     assert (cubeseg.load(tmp_path / "out" / "painting-result.h5").labels == session_of(viewer).labels_layer.data).all()
+
+
+def test_the_dock_stays_where_a_button_that_goes_grey_was_pressed(viewer, docks, tmp_path):
+    segment, _ = docks
+    run(viewer, segment)
+    segment.findChild(QWidget, "cubeseg.export").folder.setText(str(tmp_path / "out"))
+    export, bar, done = button(segment, "cubeseg.export.run"), segment.verticalScrollBar(), []
+    session_of(viewer).exports.written.connect(done.append)
+    QTest.qWait(100)
+    bar.setValue(bar.maximum())
+    viewer.window._qt_window.activateWindow()
+    export.setFocus()
+    place = bar.value()
+    assert place > 0
+    QTest.mouseClick(export, Qt.MouseButton.LeftButton)
+    assert not export.isEnabled()
+    assert bar.value() == place
+    wait(lambda: done)
+
+
+def test_the_wheel_zooms_along_the_spectrum(viewer, docks):
+    _, spectra = docks
+    box = spectra.plot.plotItem.vb
+    wait(lambda: curves(spectra))
+    QTest.qWait(200)  # the axes find their range when they are painted
+    (left, right), heights = box.viewRange()
+    at, angle = QPointF(spectra.plot.viewport().rect().center()), QPoint(0, 240)
+    none = Qt.MouseButton.NoButton
+    QApplication.sendEvent(spectra.plot.viewport(), QWheelEvent(
+        at, spectra.plot.viewport().mapToGlobal(at), QPoint(), angle, none, Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase, False,
+    ))  # fmt: skip
+    nearer = box.viewRange()
+    assert nearer[0][1] - nearer[0][0] < right - left
+    assert nearer[1] == pytest.approx(heights)
+    box.setYRange(-7, 7)
+    whole = next(b for b in spectra.findChildren(QPushButton) if b.text() == "Whole range")
+    QTest.mouseClick(whole, Qt.MouseButton.LeftButton)
+    wait(lambda: box.viewRange()[1] == pytest.approx(heights), 10)
+    assert box.viewRange()[0] == pytest.approx([left, right])
+
+
+def test_names_of_lines_do_not_lie_on_each_other(viewer, docks):
+    from cubeseg.spectroscopy.lines import lines_for
+
+    _, spectra = docks
+    plot = spectra.plot
+    plot.show_lines(lines_for(session_of(viewer).cube.axis, ["Pb-L", "Hg-L", "Cu-K", "Fe-K"]))
+    plot.setXRange(5, 16)
+    QTest.qWait(100)
+    named = [m.label for m in plot._marks if m.label.isVisible()]
+    assert {"Pb Lα", "Pb Lβ", "Hg Lα"} <= {label.format for label in named}
+    # the letters; the boxes about them are higher
+    boxes = [label.mapRectToScene(label.boundingRect()).adjusted(4, 6, -4, -6) for label in named]
+    assert not [1 for n, one in enumerate(boxes) for other in boxes[:n] if one.intersects(other)]
 
 
 def test_band_line_and_slider(viewer, docks):

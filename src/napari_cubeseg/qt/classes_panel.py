@@ -6,7 +6,7 @@ from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QCheckBox, QColorDialog, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QColorDialog, QHBoxLayout, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from napari_cubeseg import layers as our
 from napari_cubeseg.qt.class_actions import ClassActions
@@ -50,6 +50,8 @@ class ClassesPanel(QWidget):
         row = QHBoxLayout()
         row.addWidget(self.refine)
         row.addWidget(self.apply)
+        self._busy = QLabel("At work: how far it is, and Cancel, are above in 2 Train", self)
+        self._busy.setWordWrap(True)
         self.back = QPushButton("Bring back the deleted segmentation", self)
         self.back.setObjectName("cubeseg.classes.back")
         self.back.setToolTip("Its layer was removed from the layer list")
@@ -60,6 +62,7 @@ class ClassesPanel(QWidget):
         for widget in (self._hint, self.table, self.actions_row, self.sliders):
             layout.addWidget(widget)
         layout.addLayout(row)
+        layout.addWidget(self._busy)
         layout.addWidget(self.fade)
         layout.addWidget(self.corrections)
         layout.addWidget(self.back)
@@ -81,6 +84,7 @@ class ClassesPanel(QWidget):
         idle = not self._session.running
         self.refine.setVisible(result is not None)
         self.refine.setEnabled(painted and idle)
+        self._busy.setVisible(result is not None and not idle)
         self.apply.setVisible(result is not None)
         self.apply.setEnabled(result is not None and result.model is not None and idle)
         self.back.setVisible(bool(self._session.autosave.deleted))
@@ -103,7 +107,7 @@ class ClassesPanel(QWidget):
         for layer in others:
             menu.addAction(layer.name, lambda layer=layer: session.learning.apply_to(layer))
         if not others:
-            menu.addAction("Open the other cube first: File > Open").setEnabled(False)
+            menu.addAction("Open the other cube first: drop its file on the window").setEnabled(False)
 
     def _choose_colour(self, class_id: int) -> None:
         result, workbench = self._session.result, self._session.workbench

@@ -32,10 +32,10 @@ class ExplainTab(QWidget):
         self.ask.setToolTip("Which ranges of the spectrum set it apart, and which elements or lines it could hold")
         self.ask.clicked.connect(self._explain)
         self.mark = QPushButton("Mark lines", self)
+        self.mark.setObjectName("cubeseg.spectra.mark")
         self.mark.setToolTip("Mark the lines of what is suggested in the plot")
         self.mark.clicked.connect(lambda: self.lines_asked.emit(self._names))
         self.text = QTextBrowser(self)
-        self.text.setPlaceholderText("Choose one class in the table, the plot or the image.")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         row = QHBoxLayout()
@@ -48,8 +48,11 @@ class ExplainTab(QWidget):
         self._refresh()
 
     def _refresh(self) -> None:
-        self.ask.setEnabled(len(self._session.selected) == 1)
-        self.mark.setEnabled(bool(self._names))
+        one = len(self._session.selected) == 1
+        self.ask.setEnabled(one)
+        # a placeholder is not wrapped
+        self.text.setPlaceholderText("Press Explain." if one else "Choose one class first.")
+        self.mark.setVisible(bool(self._names))
 
     def _explain(self) -> None:
         result, selected = self._session.result, self._session.selected
@@ -83,5 +86,5 @@ class ExplainTab(QWidget):
         self._names = [c.name for c in found.candidates[:4]]
         first, *rest = found.text or ("Nothing sets this class apart.",)
         lines = "".join(f"<li>{html.escape(line)}</li>" for line in rest)
-        self.text.setHtml(f"<b>{html.escape(found.name)}</b><p>{html.escape(first)}</p><ul>{lines}</ul>")
+        self.text.setHtml(f"<b>{html.escape(found.name)}</b><p>{html.escape(first)}</p><ul style='margin-left: 14px; -qt-list-indent: 0'>{lines}</ul>")
         self._refresh()

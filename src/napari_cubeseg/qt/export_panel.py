@@ -133,6 +133,7 @@ class ExportPanel(QWidget):
 
     def _export(self) -> None:
         self.button.setEnabled(False)
+        self.preview.setText("Writing…")
         self._session.exports.write(self.folder.text().strip(), self.chosen)
 
     def _written(self, paths: list[Path]) -> None:

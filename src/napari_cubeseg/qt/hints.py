@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QSize
 from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QWidget
 
 from napari_cubeseg.qt.help_window import open_help
@@ -37,6 +37,10 @@ class HelpButton(QPushButton):
         self.setStyleSheet("padding: 0px;")
         self.setToolTip(f"Help: {what}")
         self.clicked.connect(self._open)
+
+    def sizeHint(self) -> QSize:
+        """Its fixed size, by which the corner of a row of tabs goes."""
+        return self.minimumSize()
 
     def _open(self) -> None:
         open_help(self, self.page)

@@ -79,6 +79,15 @@ class SegmentDock(QScrollArea):
             self._placed = True
             after(0, self, self._narrow)
 
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        """Stay where the work is when the button that was pressed goes grey, and the focus goes on by itself."""
+        focused = self.window().focusWidget()
+        place = self.verticalScrollBar().value()
+        gone = super().focusNextPrevChild(forward)
+        if focused is not None and not focused.isEnabled():
+            self.verticalScrollBar().setValue(place)
+        return gone
+
     def resizeEvent(self, event: Any) -> None:
         """The strip stays above the panels, whatever they are scrolled to."""
         super().resizeEvent(event)

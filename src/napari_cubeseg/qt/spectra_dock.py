@@ -54,7 +54,7 @@ class SpectraDock(BottomDock):
         # a long text must not push the buttons together
         self.readout.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.readout.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self.readout.setToolTip("The value under the mouse, and the band that the image shows")
+        self.readout.setToolTip("The value under the mouse, and what the image shows: a band, or a map")
         self._make_bar()
         split = QSplitter(Qt.Orientation.Horizontal, self)
         left = QWidget(self)
@@ -93,6 +93,7 @@ class SpectraDock(BottomDock):
                        session.cubes.overview_changed, session.named.changed):  # fmt: skip
             signal.connect(self._draw_soon)
         session.band_changed.connect(self._show_band)
+        session.caption.changed.connect(self._update_readout)
         viewer.events.theme.connect(self._theme)
         self._draw()
         end_with_window(self, session)
@@ -139,8 +140,8 @@ class SpectraDock(BottomDock):
         self.map.clicked.connect(self._make_map)
         self.map.hide()
         whole = QPushButton("Whole range", self)
-        whole.setToolTip("Show the whole spectrum again (the mouse wheel zooms, dragging moves)")
-        whole.clicked.connect(self.plot.enableAutoRange)
+        whole.setToolTip("Show the whole spectrum again (the mouse wheel zooms along it, beside the heights it zooms them)")
+        whole.clicked.connect(lambda *_: self.plot.enableAutoRange())
         self.side = QPushButton("Lines…", self)
         self.side.setObjectName("cubeseg.spectra.tools")
         self.side.setCheckable(True)
@@ -239,6 +240,5 @@ class SpectraDock(BottomDock):
         self._update_readout()
 
     def _update_readout(self) -> None:
-        cube = self._session.cube
-        shown = "" if cube is None else f"image shows {cube.axis.format(self._session.band)}"
-        self.readout.setText(self._hover or shown)
+        text = self._session.caption.text
+        self.readout.setText(self._hover or (text and f"image shows {text}"))

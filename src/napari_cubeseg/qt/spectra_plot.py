@@ -34,7 +34,7 @@ class SpectraPlot(ThemedPlot):
     window_changed = Signal(float, float)
 
     def __init__(self, theme: str, parent: QWidget | None = None) -> None:
-        super().__init__(theme, parent)
+        super().__init__(theme, parent, viewBox=_AlongTheSpectrum())
         self.setMinimumHeight(110)
         self.key.setObjectName("cubeseg.spectra.key")
         self.key.setToolTip("The chosen curves; with few classes, all")
@@ -96,7 +96,7 @@ class SpectraPlot(ThemedPlot):
             height = 0.15 + 0.75 * float(np.clip(line.height, 0, 1))
             mark = pg.InfiniteLine(
                 line.position, angle=90, pen=pen, span=(0, height),
-                label=line.label, labelOpts={"position": height, "color": colour, "anchors": [(0, 1), (0, 1)]},
+                label=line.label, labelOpts={"position": 1, "color": colour, "anchors": [(0, 1), (0, 1)]},
             )  # fmt: skip
             mark.setZValue(-5)
             self.addItem(mark, ignoreBounds=True)
@@ -109,15 +109,17 @@ class SpectraPlot(ThemedPlot):
         width, high = max(self.plotItem.vb.width(), 1), _HIGH / max(self.plotItem.vb.height(), 1)
         taken: list[tuple[float, float, float]] = []
         for line, mark in sorted(zip(self._lines, self._marks, strict=True), key=lambda both: -both[0].height):
-            x, y, top = (line.position - left) / max(right - left, 1e-30), mark.span[1], mark.span[1]
+            x, top = (line.position - left) / max(right - left, 1e-30), mark.span[1]
+            y = highest = min(top, 1 - high)
             # the name stands to the right of its line
             end = x + mark.label.boundingRect().width() / width
             while y > high and any(x < to and start < end and abs(y - at) < high for start, to, at in taken):
                 y -= high
-            free = 0 <= x <= 1 and (y > high or y == top)
+            free = 0 <= x <= 1 and (y > high or y == highest)
             mark.label.setVisible(free)
             if free:
-                mark.label.setPosition(y)
+                # pyqtgraph counts along the mark, not along the plot
+                mark.label.setPosition(y / top)
                 taken.append((x, end, y))
 
     def set_theme(self, theme: str) -> None:
@@ -205,3 +207,11 @@ class SpectraPlot(ThemedPlot):
         positive = values[np.isfinite(values) & (values > 0)]
         floor = float(positive.min()) if positive.size else 1e-6
         return np.log10(np.maximum(np.nan_to_num(values, nan=floor), floor))
+
+
+class _AlongTheSpectrum(pg.ViewBox):  # type: ignore[misc]
+    """The wheel zooms along the spectrum and leaves the heights alone; over the numbers at an axis, that axis."""
+
+    def wheelEvent(self, event: Any, axis: int | None = None) -> None:
+        """Zoom, for pyqtgraph."""
+        super().wheelEvent(event, axis=self.XAxis if axis is None else axis)
