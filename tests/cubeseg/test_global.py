@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from cubeseg import FitConfig, apply, fit, load, segment
 from cubeseg.axis import SpectralAxis
+from cubeseg.clustering.iterative import Clustering
+from cubeseg.clustering.spatial import Grid
 from cubeseg.cube import Cube
 from cubeseg.editing.hierarchy import coarser
 from cubeseg.errors import ConfigError, DataError
@@ -23,6 +26,7 @@ from cubeseg.sampling.crops import Crop, common, two_crops
 from cubeseg.sampling.patches import Patches
 from cubeseg.sampling.probe import probe
 from cubeseg.steps import finish
+from cubeseg.training.granularity import Coded, _measured
 from cubeseg.training.labelling import labelled
 from cubeseg.training.refining import RefineConfig, refine
 from tests.cubeseg.cubes import counts_cube, reflectance_cube, variance_cube
@@ -45,7 +49,8 @@ def sick():
 
 @pytest.fixture(scope="module")
 def found(sick):
-    return segment(sick.cube, dataclasses.replace(QUICK, epochs=4))
+    # the choice of a scaling is tested elsewhere
+    return segment(sick.cube, dataclasses.replace(QUICK, epochs=4, scaling="shape"))
 
 
 @pytest.mark.parametrize("make", [counts_cube, reflectance_cube, variance_cube])
@@ -74,7 +79,7 @@ def test_the_same_seed_gives_the_same_labels():
 
 def in_tiles(monkeypatch, found, cube, tile, block_bytes):
     monkeypatch.setattr("cubeseg.training.labelling._TILE", tile)
-    clustering = found.model.clustering()
+    clustering = Clustering(found.centroids, found.spread, {})
     config = dataclasses.replace(QUICK, coherence=0.0)
     return finish(labelled(cube, config, None, found.model, clustering, block_bytes))
 
@@ -206,6 +211,22 @@ def test_over_full_dictionaries_are_navigated(sick):
         assert np.unique(coarse.labels).size == n
 
 
+def test_classes_start_where_neighbours_know_most_of_each_other():
+    """Merged entries that cut a class at random give way to K-means; good ones stay."""
+    rng = np.random.default_rng(0)
+    truth = np.kron(np.arange(4).reshape(2, 2), np.ones((24, 24), int)).astype(np.int32)
+    codes = np.eye(4, dtype=np.float32)[truth] + rng.normal(0, 0.05, (48, 48, 4)).astype(np.float32)
+    y, x = (part.ravel() for part in np.indices((48, 48)))
+    paired = np.flatnonzero(x < 47)
+    sample = SimpleNamespace(paired=paired, grid=Grid(y, x, (48, 48)))
+    found = Coded(sample, codes.reshape(-1, 4), codes.reshape(-1, 4)[paired + 1])
+    ragged = np.where(truth == 0, rng.integers(0, 2, truth.shape), np.maximum(truth, 2)).astype(np.int32)
+    for start in (ragged, truth):
+        labels = finish(_measured(found, start.ravel(), 4, QUICK))[2]
+        assert adjusted_rand_score(truth.ravel(), labels) > 0.99
+    assert np.array_equal(labels, truth.ravel())
+
+
 def test_a_range_gives_a_level_of_the_tree(sick):
     result = segment(sick.cube, dataclasses.replace(QUICK, clusters=(2, 8)))
     k = len(result.classes)
@@ -272,6 +293,20 @@ def test_windows_respect_chunks():
         inside = start + patches.side <= 256
         assert (start[inside] // 64 == (start[inside] + patches.side - 1) // 64).all()
     assert len(np.unique(patches.places, axis=0)) > len(patches) // 2
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 96), (64, 128), (70, 300)])
+def test_windows_reach_every_part_of_a_cube(height, width):
+    """Where they can hold all of it several times; the borders and a last narrow chunk too."""
+    cube = Cube(np.ones((4, height, width), np.float32), SpectralAxis.channels(4))
+    seen = np.zeros(cube.image_shape, int)
+    for seed in range(5):
+        patches = Patches([cube], [probe(cube)], FitConfig(method="global", seed=seed))
+        finish(patches.fill())
+        for _, top, left in patches.places:
+            seen[top : top + patches.side, left : left + patches.side] += 1
+    assert (seen == 0).mean() < 0.002
+    assert np.quantile(seen, 0.05) > 0.25 * seen.mean()
 
 
 def test_a_cube_smaller_than_a_patch():

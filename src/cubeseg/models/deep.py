@@ -18,7 +18,7 @@ from torch import Tensor
 from cubeseg.clustering.iterative import align, assign, iterative_kmeans
 from cubeseg.config import FitConfig
 from cubeseg.models.autoencoder import Autoencoder, NetworkSpec, reconstruction_loss
-from cubeseg.models.losses import CLUSTERING_LOSSES, mmd, taught_loss
+from cubeseg.models.losses import CLUSTERING_LOSSES, Allowance, mmd, taught_loss
 from cubeseg.sampling.preprocess import Features, Preprocessor
 from cubeseg.sampling.spectra import Sample
 from cubeseg.steps import finish
@@ -101,8 +101,7 @@ class DeepModel:
         self._previous: NDArray[np.int32] | None = None
         self._generator = torch.Generator().manual_seed(config.seed)
         self._loss_unit = 1.0
-        self._factor, self._best = 1.0, float("inf")
-        self._smooth: float | None = None
+        self._allowed = Allowance(slack=1.02, rise=0.1, most=1e3)
         self._origin: Tensor | None = None
         self._axes: Tensor | None = None
         self._metric: Tensor | None = None
@@ -220,14 +219,6 @@ class DeepModel:
         self.prototypes = torch.from_numpy(prototypes).to(self.device)
         self._owner = torch.from_numpy(owner.astype(np.int64)).to(self.device)
         self._spread = max(spread, 1e-6)
-
-    def _allowed(self, reconstruction: float) -> float:
-        """Factor on gamma: as much clustering as the reconstruction bears."""
-        self._smooth = reconstruction if self._smooth is None else 0.95 * self._smooth + 0.05 * reconstruction
-        self._best = min(self._best, self._smooth)
-        excess = self._smooth / (1.02 * self._best) - 1
-        self._factor = float(np.clip(self._factor * np.exp(-np.clip(excess, -0.1, 0.1)), 1e-3, 1e3))
-        return self._factor
 
     def snapshot(self) -> dict[str, Tensor]:
         """Weights to come back to."""

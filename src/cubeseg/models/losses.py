@@ -4,10 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["CLUSTERING_LOSSES", "deep_kmeans_loss", "mmd", "prototype_loss", "soft_silhouette_loss", "taught_loss"]
+__all__ = [
+    "CLUSTERING_LOSSES", "Allowance", "deep_kmeans_loss", "mmd", "prototype_loss", "soft_silhouette_loss",
+    "taught_loss",
+]  # fmt: skip
+
+
+class Allowance:
+    """A factor on the clustering terms: as much as the reconstruction bears (GECO, Rezende & Viola 2018, 1810.00597).
+
+    It shrinks while the reconstruction, as a running mean, is worse than its best by more than the slack, and grows
+    otherwise.
+
+    Parameters
+    ----------
+    slack : float
+        How much worse than at its best the reconstruction may become; 1.02 = by 2 %.
+    rise : float
+        Of the factor's logarithm in a step, at most; it falls by 0.1 at most.
+    most : float
+        Largest factor.
+    """
+
+    def __init__(self, slack: float, rise: float, most: float) -> None:
+        self._slack, self._rise, self._most = slack, rise, most
+        self._factor, self._best = 1.0, float("inf")
+        self._smooth: float | None = None
+
+    def __call__(self, reconstruction: float) -> float:
+        """The factor after a step with this reconstruction loss."""
+        self._smooth = reconstruction if self._smooth is None else 0.95 * self._smooth + 0.05 * reconstruction
+        self._best = min(self._best, self._smooth)
+        excess = self._smooth / max(self._slack * self._best, 1e-12) - 1
+        self._factor = float(np.clip(self._factor * np.exp(-np.clip(excess, -self._rise, 0.1)), 1e-3, self._most))
+        return self._factor
 
 
 def mmd(codes: Tensor, prior: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from torch.nn import functional
 from cubeseg.clustering.iterative import Clustering
 from cubeseg.config import FitConfig
 from cubeseg.models.deep import pick_device
+from cubeseg.models.losses import Allowance
 from cubeseg.models.patch_losses import balance_loss, consistency_loss, published_losses, unsureness
 from cubeseg.models.patch_network import REACH, PatchNetwork, PatchSpec, pooled
 from cubeseg.models.smooth_start import smooth_components
@@ -35,8 +36,6 @@ Bool = NDArray[np.bool_]
 _FOLLOW, _SHARES, _PRIOR = 0.95, 0.9, 0.99
 # part of the prior that is uniform; share below which a class is dead; part of the pixels that a view does not show
 _UNIFORM, _DEAD, _HIDDEN = 0.1, 1e-3, 0.15
-# how much worse than at its best the reconstruction may become
-_SLACK = 1.05
 # of the terms about classes beside the reconstruction, at most
 _WEIGHT = 0.03
 _TEMPERATURE = 0.05
@@ -79,7 +78,7 @@ class PatchModel:
         self._metric: Tensor | None = None
         self._rng = np.random.default_rng([config.seed, 13])
         self._loss_unit = 1.0
-        self._factor, self._best, self._smooth = 1.0, float("inf"), 0.0
+        self._allowed = Allowance(slack=1.05, rise=0.02, most=1.0)
 
     @property
     def published(self) -> bool:
@@ -202,7 +201,7 @@ class PatchModel:
         shares = _SHARES * self.shares + (1 - _SHARES) * usage
         # the gradient of a batch that is a tenth of the running mean is a tenth of its own
         terms["balance"] = balance_loss(shares, self.prior) / (1 - _SHARES)
-        weight = self._allowed(float(terms["reconstruction"].detach())) * min(1.0, progress / 0.1)
+        weight = _WEIGHT * self._allowed(float(terms["reconstruction"].detach())) * min(1.0, progress / 0.1)
         terms["weight"] = torch.tensor(weight)
         clustering = terms["consistency"] + terms["unsureness"] + terms["balance"]
         self._follow(flat.detach(), members.detach(), shares.detach())
@@ -265,8 +264,12 @@ class PatchModel:
     @property
     def by_counts(self) -> bool:
         """Whether classes are told apart by the photons of pixels and their alike neighbours, not by codes alone."""
-        counts = self.preprocessor.likelihood == "multinomial"
-        return counts and self.config.refine and not self.published
+        return self.refines and self.preprocessor.likelihood == "multinomial"
+
+    @property
+    def refines(self) -> bool:
+        """Whether classes are refined under the noise model of the data in the end."""
+        return self.config.refine and not self.published
 
     @property
     def metric(self) -> Float32 | None:
@@ -371,14 +374,6 @@ class PatchModel:
             self.shares = shares
             k = len(shares)
             self.prior = _PRIOR * self.prior + (1 - _PRIOR) * ((1 - _UNIFORM) * shares + _UNIFORM / k)
-
-    def _allowed(self, reconstruction: float) -> float:
-        """As much clustering as the reconstruction bears (GECO, Rezende & Viola 2018, 1810.00597)."""
-        self._smooth = 0.95 * self._smooth + 0.05 * reconstruction if self._smooth else reconstruction
-        self._best = min(self._best, self._smooth)
-        excess = self._smooth / (_SLACK * self._best + 1e-12) - 1
-        self._factor = float(np.clip(self._factor * np.exp(-np.clip(excess, -0.02, 0.1)), 1e-3, 1.0))
-        return _WEIGHT * self._factor
 
     def _published(self, raw: Tensor, member: Tensor, usable: Tensor) -> dict[str, Tensor]:
         """The published terms, and the second owner of the centroids."""

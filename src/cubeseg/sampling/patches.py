@@ -184,16 +184,20 @@ class Patches:
 
 
 def _aligned(u: float, length: int, side: int, chunk: int) -> int:
-    """A start from 0 to length - side, at random by u in [0, 1), such that few chunks are touched."""
-    last = max(length - side, 0)
-    start = int(u * (last + 1))
-    if chunk >= side:
-        # within one chunk, where one is large enough
-        first = start // chunk * chunk
-        start = min(start, max(first, first + chunk - side))
-    else:
-        start = start // chunk * chunk
-    return min(start, last)
+    """A start from 0 to length - side, at random by u in [0, 1), such that few chunks are touched.
+
+    Pixels at the ends are in nearly as many windows as others.
+    """
+    # within one chunk, where one is large enough
+    piece = chunk if chunk >= side else length
+    first = int(u * length) // piece * piece
+    width = min(piece, length - first)
+    if width < side:
+        return max(0, min(first, length - side))
+    # windows that would begin or end beyond are moved inside
+    start = int(np.clip((u * length - first) / width * (width + side) - side, 0, width - side))
+    aligned = start if chunk >= side or start == width - side else start // chunk * chunk
+    return first + aligned
 
 
 def _prepared(cubes: Sequence[Cube], probes: Sequence[Probe], config: FitConfig) -> Preprocessor:

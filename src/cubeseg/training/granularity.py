@@ -2,23 +2,24 @@
 
 A dictionary has more entries than classes are asked for. Alike entries are merged, whatever their size: so a rare class
 that is unlike all others stays, where K-means would rather cut a large one in two. Of a range of numbers that one is
-taken on which neighbours agree best. Counts are then told apart by their likelihood, together with those of alike
-neighbours.
+taken on which neighbours agree best. The classes are then refined under the noise model of the data.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeseg.clustering.iterative import Clustering, kmeans
+from cubeseg.clustering.iterative import Clustering, assign, kmeans
+from cubeseg.clustering.mixture import centres_of, shared_metric
 from cubeseg.clustering.spatial import agreement
 from cubeseg.config import FitConfig
 from cubeseg.editing.hierarchy import merge_tree
+from cubeseg.metrics import information
 from cubeseg.sampling.patches import Patches
 from cubeseg.sampling.spectra import Sample
 from cubeseg.segmentation import Merge
@@ -43,7 +44,7 @@ class Level:
 
 @dataclass(frozen=True, eq=False)
 class Coded:
-    """A sample of the patches' pixels, spectra as likelihoods see them; codes (n, d), and (m, d) of neighbours."""
+    """A sample of the patches' pixels; codes (n, d), and (m, d) of neighbours."""
 
     sample: Sample
     codes: Float32
@@ -64,19 +65,15 @@ def coded(model: Any, patches: Patches) -> Generator[float, None, Coded]:
         Part of the work that is done.
     """
     sample = patches.sample()
-    codes, spectra, others = [], [], []
+    codes, others = [], []
     for w in range(len(patches)):
         variance = None if patches.variance is None else patches.variance[w]
-        code, _, seen = model.encode_around(patches.spectra[w], variance, patches.usable[w])
+        code, _, _ = model.encode_around(patches.spectra[w], variance, patches.usable[w])
         own, beside = patches.of_window(w, sample)
         codes.append(code[own])
-        spectra.append(seen[own])
-        others.append((code[beside], seen[beside]))
+        others.append(code[beside])
         yield (w + 1) / len(patches)
-    sample = replace(
-        sample, spectra=np.concatenate(spectra), neighbours=np.concatenate([felt for _, felt in others]),
-    )  # fmt: skip
-    return Coded(sample, np.concatenate(codes), np.concatenate([code for code, _ in others]))
+    return Coded(sample, np.concatenate(codes), np.concatenate(others))
 
 
 def seeded(model: Any, patches: Patches, config: FitConfig) -> Generator[float, None, None]:
@@ -104,8 +101,8 @@ def found_classes(model: Any, patches: Patches, config: FitConfig) -> Generator[
         Part of the work that is done.
     """
     found = yield from passing(coded(model, patches), lambda part: 0.3 * part)
-    clustering, sample = model.clustering(), found.sample
-    labels = _nearest(clustering, found.codes, sample.spectra)
+    clustering, paired = model.clustering(), found.sample.paired
+    labels = assign(found.codes, clustering.centroids, 1.0)[0]
     clustering = clustering.reordered(np.flatnonzero(np.bincount(labels, minlength=len(clustering.centroids)) > 0))
     # training parts entries that are alike; the spectra that they stand for stay what they are
     merges = merge_tree(model.expected(clustering.centroids))
@@ -114,12 +111,11 @@ def found_classes(model: Any, patches: Patches, config: FitConfig) -> Generator[
     for n, merge in zip(range(k - 1, 0, -1), merges, strict=True):
         owners[n] = np.where(owners[n + 1] == merge.gone, merge.kept, owners[n + 1]).astype(np.int32)
     scores: dict[int, float] = {}
-    first = _nearest(clustering, found.codes, sample.spectra)[sample.paired]
-    second = _nearest(clustering, found.beside, sample.neighbours)
+    labels, beside = (assign(codes, clustering.centroids, 1.0)[0] for codes in (found.codes, found.beside))
     low, high = (max(1, min(n, k)) for n in config.clusters)
     for n in range(low, high + 1):
         numbers = np.unique(owners[n], return_inverse=True)[1].astype(np.int32)
-        scores[n] = agreement(numbers[first], numbers[second], n) if n > 1 else 0.0
+        scores[n] = agreement(numbers[labels[paired]], numbers[beside], n) if n > 1 else 0.0
     best = max(scores, key=lambda n: scores[n])
     # the classes that are left get the ids 1.. in the order of the dictionary
     kept = np.unique(owners[best])
@@ -127,16 +123,58 @@ def found_classes(model: Any, patches: Patches, config: FitConfig) -> Generator[
     number = {int(old): new for new, old in enumerate(kept, 1)}
     tree = [Merge(number[m.kept], number[m.gone], m.height) for m in merges[k - best :]]
     criteria = {"score": scores} if len(scores) > 1 else {}
-    if not model.by_counts or best == 1:
+    if best == 1 or not model.refines:
         return Level(clustering, owner, tree, criteria)
-    classes = owner[_nearest(clustering, found.codes, sample.spectra)]
-    means = np.stack([found.codes[classes == c].mean(axis=0) for c in range(1, best + 1)])
-    steps = refined(Clustering(means, clustering.spread, {}), found.codes, sample, model, config)
-    clustering = yield from passing(steps, lambda part: 0.3 + 0.7 * part)
-    sizes = np.bincount(_nearest(clustering, found.codes, sample.spectra), minlength=best)
-    clustering = clustering.reordered(np.argsort(-sizes, kind="stable"))
-    return Level(clustering, np.arange(1, best + 1, dtype=np.int32), merge_tree(clustering.centroids), criteria)
+    steps = _refined(model, found, owner[labels] - 1, best, config)
+    clustering, tree = yield from passing(steps, lambda part: 0.3 + 0.7 * part)
+    return Level(clustering, np.arange(1, best + 1, dtype=np.int32), tree, criteria)
 
 
-def _nearest(clustering: Clustering, codes: Float32, spectra: Float32) -> Int32:
-    return np.asarray(clustering.evidence(codes, spectra).argmax(axis=1), np.int32)
+def _refined(
+    model: Any, found: Coded, labels: Int32, k: int, config: FitConfig
+) -> Generator[float, None, tuple[Clustering, list[Merge]]]:
+    """Classes as the noise has them, those of most pixels first, and their tree; from labels (n,) 0..k-1 of the codes.
+
+    Of counts: learned from each pixel's own photons, which no two pixels share, so that neighbours may say which start
+    is best; applied to the photons of alike neighbours too. Otherwise: measured by the covariance inside the classes.
+    """
+    codes, sample = found.codes, found.sample
+    if model.by_counts:
+        start = Clustering(centres_of(codes, labels, k), 1.0, {})
+        made = yield from refined(start, codes, sample, model, config)
+        labels = made.evidence(codes, sample.spectra).argmax(axis=1).astype(np.int32)
+    else:
+        metric, made, labels = yield from _measured(found, labels, k, config)
+        model.stretch(metric)
+    order = np.argsort(-np.bincount(labels, minlength=k), kind="stable")
+    means = np.stack([codes[labels == c].mean(axis=0) if (labels == c).any() else codes[0] for c in order])
+    return made.reordered(order), merge_tree(model.expected(means))
+
+
+def _measured(
+    found: Coded, labels: Int32, k: int, config: FitConfig
+) -> Generator[float, None, tuple[Float32, Clustering, Int32]]:
+    """Metric, classes in it, labels of the codes: from labels 0..k-1, or from K-means where neighbours know more then.
+
+    Merged entries find rare classes, K-means parts large ones that are alike. What the class of a pixel tells of its
+    neighbour's is taken as a part of all that there is to tell: to cut a class anywhere gives more to tell, but less of
+    it is told.
+    """
+    codes, sample = found.codes, found.sample
+    starts = [labels, assign(codes, kmeans(codes, k, config.seed), 1.0)[0]]
+    best, told = None, -1.0
+    for number, start in enumerate(starts):
+        if np.bincount(start, minlength=k).min() == 0:
+            continue
+
+        def part(_: float, number: int = number) -> float:
+            return number / len(starts)
+
+        steps = shared_metric(codes, centres_of(codes, start, k), sample.grid.context, labels=start)
+        metric, centroids = yield from passing(steps, part)
+        own, beside = (assign(c @ metric, centroids, 1.0)[0] for c in (codes, found.beside))
+        score = information(own[sample.paired], beside)[0]
+        if score > told:
+            best, told = (metric, Clustering(centroids, 1.0, {}), own), score
+    assert best is not None
+    return best
