@@ -130,7 +130,7 @@ def _everything(result: Segmentation) -> int:
 
 FORMATS = (
     Format(
-        "hdf5", "Everything, HDF5", "The result file: open it again with File > Open File(s)…, or with cubeseg.load",
+        "hdf5", "Everything, HDF5", "The result file: open it again with File > Open File(s), or with cubeseg.load",
         "{stem}-result.h5", write_hdf5, _everything, usual=True,
     ),
     Format(

@@ -40,7 +40,9 @@ def read_hdf5(path: Path, options: ReadOptions) -> Cube:
 
 def _cube(path: Path, file: Any, options: ReadOptions) -> Cube:
     if text(file.attrs.get("format", "")) == "cubeseg-result":
-        raise DataError(f"{path}: is a segmentation result, not a cube; open it with File > Open File(s)… or cubeseg.load")
+        raise DataError(
+            f"{path}: is a segmentation result, not a cube; open it with File > Open File(s) or cubeseg.load"
+        )
     cubes, vectors = _collect(file)
     if not cubes and (others := elsewhere(file)):
         raise DataError(f"{path}: holds only links to other files ({others}), which are not followed; open those")

@@ -86,5 +86,7 @@ class ExplainTab(QWidget):
         self._names = [c.name for c in found.candidates[:4]]
         first, *rest = found.text or ("Nothing sets this class apart.",)
         lines = "".join(f"<li>{html.escape(line)}</li>" for line in rest)
-        self.text.setHtml(f"<b>{html.escape(found.name)}</b><p>{html.escape(first)}</p><ul style='margin-left: 14px; -qt-list-indent: 0'>{lines}</ul>")
+        # Qt's own indent would leave half of a narrow tab empty
+        points = f"<ul style='margin-left: 14px; -qt-list-indent: 0'>{lines}</ul>"
+        self.text.setHtml(f"<b>{html.escape(found.name)}</b><p>{html.escape(first)}</p>{points}")
         self._refresh()

@@ -140,7 +140,7 @@ class SpectraDock(BottomDock):
         self.map.clicked.connect(self._make_map)
         self.map.hide()
         whole = QPushButton("Whole range", self)
-        whole.setToolTip("Show the whole spectrum again (the mouse wheel zooms along it, beside the heights it zooms them)")
+        whole.setToolTip("Show the whole spectrum again (the mouse wheel zooms along it, dragging moves)")
         whole.clicked.connect(lambda *_: self.plot.enableAutoRange())
         self.side = QPushButton("Lines…", self)
         self.side.setObjectName("cubeseg.spectra.tools")
