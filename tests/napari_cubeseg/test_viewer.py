@@ -370,12 +370,18 @@ def test_names_of_lines_do_not_lie_on_each_other(viewer, docks):
     plot = spectra.plot
     plot.show_lines(lines_for(session_of(viewer).cube.axis, ["Pb-L", "Hg-L", "Cu-K", "Fe-K"]))
     plot.setXRange(5, 16)
-    QTest.qWait(100)
-    named = [m.label for m in plot._marks if m.label.isVisible()]
-    assert {"Pb Lα", "Pb Lβ", "Hg Lα"} <= {label.format for label in named}
-    # the letters; the boxes about them are higher
-    boxes = [label.mapRectToScene(label.boundingRect()).adjusted(4, 6, -4, -6) for label in named]
-    assert not [1 for n, one in enumerate(boxes) for other in boxes[:n] if one.intersects(other)]
+
+    def overlapping():
+        # the letters; the boxes about them are higher
+        boxes = [label.mapRectToScene(label.boundingRect()).adjusted(4, 6, -4, -6) for label in named()]
+        return [1 for n, one in enumerate(boxes) for other in boxes[:n] if one.intersects(other)]
+
+    def named():
+        return [mark.label for mark in plot._marks if mark.label.isVisible()]
+
+    # they are where they belong once they have been painted
+    wait(lambda: not overlapping(), 20)
+    assert {"Pb Lα", "Pb Lβ", "Hg Lα"} <= {label.format for label in named()}
 
 
 def test_band_line_and_slider(viewer, docks):

@@ -110,12 +110,13 @@ class SpectraPlot(ThemedPlot):
         taken: list[tuple[float, float, float]] = []
         for line, mark in sorted(zip(self._lines, self._marks, strict=True), key=lambda both: -both[0].height):
             x, top = (line.position - left) / max(right - left, 1e-30), mark.span[1]
-            y = highest = min(top, 1 - high)
             # the name stands to the right of its line
             end = x + mark.label.boundingRect().width() / width
-            while y > high and any(x < to and start < end and abs(y - at) < high for start, to, at in taken):
+            beside = [at for start, to, at in taken if x < to and start < end]
+            y = min(top, 1 - high)
+            while y > high and any(abs(y - at) < high for at in beside):
                 y -= high
-            free = 0 <= x <= 1 and (y > high or y == highest)
+            free = 0 <= x <= 1 and not any(abs(y - at) < high for at in beside)
             mark.label.setVisible(free)
             if free:
                 # pyqtgraph counts along the mark, not along the plot
