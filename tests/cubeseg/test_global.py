@@ -26,7 +26,8 @@ from cubeseg.sampling.crops import Crop, common, two_crops
 from cubeseg.sampling.patches import Patches
 from cubeseg.sampling.probe import probe
 from cubeseg.steps import finish
-from cubeseg.training.granularity import Coded, _measured
+from cubeseg.training.fitting import _scale
+from cubeseg.training.granularity import Coded, _measured, found_classes, seeded
 from cubeseg.training.labelling import labelled
 from cubeseg.training.refining import RefineConfig, refine
 from tests.cubeseg.cubes import counts_cube, reflectance_cube, variance_cube
@@ -225,6 +226,26 @@ def test_classes_start_where_neighbours_know_most_of_each_other():
         labels = finish(_measured(found, start.ravel(), 4, QUICK))[2]
         assert adjusted_rand_score(truth.ravel(), labels) > 0.99
     assert np.array_equal(labels, truth.ravel())
+
+
+def test_training_after_which_neighbours_agree_less_is_taken_back(sick):
+    patches = Patches([sick.cube], [probe(sick.cube)], QUICK)
+    finish(patches.fill())
+    patches.preprocessor = finish(_scale(patches.sample(), QUICK)).preprocessor
+    model = PatchModel(patches.preprocessor, QUICK)
+    model.start(patches)
+    finish(seeded(model, patches, QUICK))
+    good = model.snapshot()
+    with torch.no_grad():
+        model.dictionary.copy_(torch.nn.functional.normalize(torch.randn_like(model.dictionary), dim=1))
+    bad = model.snapshot()
+    found = finish(found_classes(model, patches, QUICK, good))
+    assert not found.trained
+    assert torch.equal(model.dictionary, good["dictionary"])
+    model.stretch(None)
+    found = finish(found_classes(model, patches, QUICK, bad))
+    assert found.trained
+    assert torch.equal(model.dictionary, good["dictionary"])
 
 
 def test_a_range_gives_a_level_of_the_tree(sick):

@@ -241,12 +241,16 @@ def learned_from_patches(
     yield FitEvent("train", on_bar("train", 0.0), "Preparing the model")
     model = make(patches.preprocessor, config)
     model.start(patches)
+    start = None
     if config.objective != "published":
         yield from reported(seeded(model, patches, config), "train", "Looking for the first classes", 0.0, 0.0)
+        start = model.snapshot()
     history: list[dict[str, float]] = []
     notes: list[str] = []
     yield from train(PatchLesson(model, patches, config.seed), config, history, notes)
-    found = yield from reported(found_classes(model, patches, config), "cluster", "Refining the classes")
+    found = yield from reported(found_classes(model, patches, config, start), "cluster", "Refining the classes")
+    if not found.trained:
+        notes.append("neighbours agree no more on the classes after the training; those from before it were taken")
     if int(found.owner.max()) < config.clusters[0]:
         notes.append(f"only {int(found.owner.max())} of {config.clusters[0]} classes hold pixels")
     # neighbours have been heard already

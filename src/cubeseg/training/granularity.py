@@ -34,12 +34,16 @@ Int32 = NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """Clusters, the class 1.. of each, what to merge for fewer classes, and the scores of the numbers tried."""
+    """Clusters, the class 1.. of each, what to merge for fewer classes, and the scores of the numbers tried.
+
+    `trained` is False where what the training began with was taken.
+    """
 
     clustering: Clustering
     owner: Int32
     tree: list[Merge]
     criteria: dict[str, dict[int, float]]
+    trained: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +89,13 @@ def seeded(model: Any, patches: Patches, config: FitConfig) -> Generator[float, 
     model.seed(kmeans(codes, k, config.seed), codes)
 
 
-def found_classes(model: Any, patches: Patches, config: FitConfig) -> Generator[float, None, Level]:
+def found_classes(
+    model: Any, patches: Patches, config: FitConfig, start: dict[str, Any] | None = None
+) -> Generator[float, None, Level]:
     """The classes of a trained model: used entries of its dictionary, merged down to a number in the range asked for.
+
+    Training may lose classes of few pixels, whose spectra the network smooths away. So what it began with is looked at
+    too, on the same patches, and taken where neighbours agree no less on its classes.
 
     Parameters
     ----------
@@ -94,13 +103,52 @@ def found_classes(model: Any, patches: Patches, config: FitConfig) -> Generator[
     patches : Patches
         Those that it was trained on.
     config : FitConfig
+    start : dict, optional
+        Snapshot of the model from before the training.
 
     Yields
     ------
     float
         Part of the work that is done.
     """
-    found = yield from passing(coded(model, patches), lambda part: 0.3 * part)
+    found = yield from passing(coded(model, patches), lambda part: 0.2 * part)
+    made, trained = _merged(model, found, config), True
+    if start is not None:
+        after = model.snapshot()
+        model.reset(start)
+        before = yield from passing(coded(model, patches), lambda part: 0.2 + 0.2 * part)
+        model.measure(before.codes)
+        other = _merged(model, before, config)
+        if other.score >= made.score:
+            found, made, trained = before, other, False
+        else:
+            model.reset(after)
+    clustering, labels, owner, tree, scores = made.clustering, made.labels, made.owner, made.tree, made.scores
+    criteria = {"score": scores} if len(scores) > 1 else {}
+    best = int(owner.max())
+    if best == 1 or not model.refines:
+        return Level(clustering, owner, tree, criteria, trained)
+    steps = _refined(model, found, owner[labels] - 1, best, config)
+    clustering, tree = yield from passing(steps, lambda part: 0.4 + 0.6 * part)
+    return Level(clustering, np.arange(1, best + 1, dtype=np.int32), tree, criteria, trained)
+
+
+@dataclass(frozen=True, eq=False)
+class _Merged:
+    """Entries of the dictionary that are used, their classes 1.., and how much neighbours agree on these.
+
+    `labels` (n,) are those of the entries.
+    """
+
+    clustering: Clustering
+    labels: Int32
+    owner: Int32
+    tree: list[Merge]
+    scores: dict[int, float]
+    score: float
+
+
+def _merged(model: Any, found: Coded, config: FitConfig) -> _Merged:
     clustering, paired = model.clustering(), found.sample.paired
     labels = assign(found.codes, clustering.centroids, 1.0)[0]
     clustering = clustering.reordered(np.flatnonzero(np.bincount(labels, minlength=len(clustering.centroids)) > 0))
@@ -122,12 +170,7 @@ def found_classes(model: Any, patches: Patches, config: FitConfig) -> Generator[
     owner = np.asarray(np.searchsorted(kept, owners[best]) + 1, np.int32)
     number = {int(old): new for new, old in enumerate(kept, 1)}
     tree = [Merge(number[m.kept], number[m.gone], m.height) for m in merges[k - best :]]
-    criteria = {"score": scores} if len(scores) > 1 else {}
-    if best == 1 or not model.refines:
-        return Level(clustering, owner, tree, criteria)
-    steps = _refined(model, found, owner[labels] - 1, best, config)
-    clustering, tree = yield from passing(steps, lambda part: 0.3 + 0.7 * part)
-    return Level(clustering, np.arange(1, best + 1, dtype=np.int32), tree, criteria)
+    return _Merged(clustering, labels, owner, tree, scores, scores[best])
 
 
 def _refined(
