@@ -200,12 +200,12 @@ def _measured(
     """Metric, classes in it, labels of the codes: from labels 0..k-1, or from K-means where neighbours know more then.
 
     Merged entries find rare classes, K-means parts large ones that are alike. What the class of a pixel tells of its
-    neighbour's is taken as a part of all that there is to tell: to cut a class anywhere gives more to tell, but less of
-    it is told.
+    neighbour's must be more in itself and as a part of all that there is to tell: to cut a class anywhere gives more to
+    tell, but less of it is told; where a rare class is lost, there is less to tell, but more of it is told.
     """
     codes, sample = found.codes, found.sample
     starts = [labels, assign(codes, kmeans(codes, k, config.seed), 1.0)[0]]
-    best, told = None, -1.0
+    best, told = None, (0.0, 0.0)
     for number, start in enumerate(starts):
         if np.bincount(start, minlength=k).min() == 0:
             continue
@@ -216,8 +216,9 @@ def _measured(
         steps = shared_metric(codes, centres_of(codes, start, k), sample.grid.context, labels=start)
         metric, centroids = yield from passing(steps, part)
         own, beside = (assign(c @ metric, centroids, 1.0)[0] for c in (codes, found.beside))
-        score = information(own[sample.paired], beside)[0]
-        if score > told:
-            best, told = (metric, Clustering(centroids, 1.0, {}), own), score
+        own_too = own[sample.paired]
+        tells = agreement(own_too, beside, k), information(own_too, beside)[0]
+        if best is None or (tells[0] > told[0] and tells[1] > told[1]):
+            best, told = (metric, Clustering(centroids, 1.0, {}), own), tells
     assert best is not None
     return best
