@@ -108,8 +108,6 @@ def main() -> int:
     application = get_qapp()
     with tempfile.TemporaryDirectory() as folder, Watch() as watch:
         os.environ["CUBESEG_SETTINGS"] = folder
-        # themes are drawn into files, which another napari would write at the same time
-        os.environ["XDG_CACHE_HOME"] = folder
         os.environ["NAPARI_CONFIG"] = str(Path(folder) / "napari.yaml")
         import napari
 

@@ -158,8 +158,6 @@ def main() -> int:
         import os
 
         os.environ["CUBESEG_SETTINGS"] = folder
-        # themes are drawn into files, which another napari would write at the same time
-        os.environ["XDG_CACHE_HOME"] = folder
         os.environ["NAPARI_CONFIG"] = str(Path(folder) / "napari.yaml")
         import napari
 
