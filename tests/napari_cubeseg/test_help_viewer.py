@@ -156,17 +156,6 @@ def test_the_tour_with_the_mouse(newcomer, settings_folder):
     made.close()
 
 
-def test_the_offer_has_room_in_a_dock_of_any_size(newcomer):
-    """Also where the scroll bar would go if the offer were as high as it has to be with it."""
-    _, dock = newcomer
-    strip, inside = dock.findChild(QWidget, "cubeseg.tour"), dock.widget()
-    inside.setFixedHeight(500)
-    for width in range(200, 420, 4):
-        for more in range(-30, 60, 6):
-            dock.resize(width, 500 + strip.height() + more)
-            assert dock.viewportMargins().top() == strip.height() > 0
-
-
 def test_who_says_not_now_is_not_asked_again(newcomer):
     made, dock = newcomer
     strip = dock.findChild(QWidget, "cubeseg.tour")
