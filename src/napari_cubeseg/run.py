@@ -17,6 +17,7 @@ from cubeseg.cube import Cube
 from cubeseg.errors import CubeSegError
 from cubeseg.events import FitEvent
 from cubeseg.segmentation import Segmentation
+from cubeseg.steps import finish
 from napari_cubeseg import layers as our
 from napari_cubeseg.jobs import Control, Runner, ignore
 from napari_cubeseg.preferences import preferences
@@ -140,8 +141,7 @@ class Run:
         for wanted in our.map_layers(result, name):
             # those of an earlier run would only be in the way
             mine = [item for item in self._images() if item.name == wanted[1]["name"]]
-            for _ in our.put_images(self._viewer, mine, [wanted], layer):
-                pass
+            finish(our.put_images(self._viewer, mine, [wanted], layer))
         layers.selection.active = layer
         return layer
 
