@@ -38,7 +38,7 @@ def stop() -> None:
 def leave_triton_out() -> None:
     """Keep torch from loading triton, which we have no use for, where OpenGL draws by LLVM: two of these crash.
 
-    That is so with the CUDA build of torch and Mesa's drivers for software and for AMD, with no word before the end.
+    That was seen with the CUDA build of torch and Mesa's software driver, with no word before the end.
     """
     maps = Path("/proc/self/maps")
     if "triton" not in sys.modules and maps.exists() and "/libLLVM" in maps.read_text():
